@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory with a cap: the only allocator that the decoders may use.
+ *
+ * A budget is a number of bytes. What is taken from it is counted until it is
+ * given back; a request that would pass the cap, or that the system refuses,
+ * yields NULL and is counted in refused. Nothing here ever aborts.
+ *
+ * Not thread-safe: each worker has budgets of its own.
+ */
+#ifndef DECODERS_BUDGET_H
+#define DECODERS_BUDGET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct budget {
+	size_t cap;       /* bytes that may be out at once */
+	size_t used;      /* bytes that are out, as asked for */
+	size_t peak;      /* the highest used ever */
+	uint64_t refused; /* requests that got NULL */
+	/* Fault injection for tests: when not 0, the request that counts it down to 0 is refused. */
+	uint64_t fail_at;
+};
+
+void budget_init(struct budget *budget, size_t cap);
+
+/* size bytes, uninitialised, or NULL. size 0 yields NULL and is no refusal. */
+void *budget_alloc(struct budget *budget, size_t size);
+
+/* count * size zeroed bytes, or NULL, also on overflow of the product. */
+void *budget_calloc(struct budget *budget, size_t count, size_t size);
+
+/*
+ * Grows or shrinks a block that was old_size bytes. On NULL the old block is
+ * untouched and still owned by the caller.
+ */
+void *budget_resize(struct budget *budget, void *block, size_t old_size, size_t new_size);
+
+/* Gives back a block of size bytes. NULL is allowed. */
+void budget_free(struct budget *budget, void *block, size_t size);
+
+#endif
