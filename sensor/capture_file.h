@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One capture, packet by packet: byte_source, window and capture_format put
+ * together. Frames lie in windows (capture_window.h) and are never copied.
+ */
+#ifndef SENSOR_CAPTURE_FILE_H
+#define SENSOR_CAPTURE_FILE_H
+
+#include "sensor/byte_source.h"
+#include "sensor/capture_format.h"
+#include "sensor/capture_window.h"
+
+enum capture_status {
+	CAPTURE_PACKET,
+	CAPTURE_END,
+	CAPTURE_FAULT,       /* the input cannot be read further; what came before stands */
+	CAPTURE_BUSY,        /* too many windows are held by others: release some, call again */
+	CAPTURE_INTERRUPTED, /* a signal came in: call again, or stop */
+};
+
+struct capture_packet {
+	int64_t time_ns;    /* ns since the epoch, within CAPTURE_TIME_MAX */
+	uint32_t len;       /* bytes on the wire; more than frame.len when cut by the capture */
+	uint32_t link_type; /* LINKTYPE_ value as in the file */
+	uint32_t fcs_len;   /* bytes of link-layer checksum at the end of the frame on the wire */
+	uint32_t interface_id; /* of the file's section, or of the set (capture_set.h) */
+	uint32_t file_id;      /* of the set; 0 from a single file */
+	/* Valid until the next call for a packet, or as long as the window is retained. */
+	struct span frame;
+	struct capture_window *window; /* borrowed: capture_window_retain() to keep the frame */
+};
+
+struct capture_file;
+
+/* OK, FAILED or INTERRUPTED; nothing is read yet. The pool must outlive the file. */
+enum source_result capture_file_open(const char *path, const struct byte_source_limits *limits,
+				     struct capture_window_pool *pool, struct capture_file **file,
+				     struct input_fault *fault);
+
+void capture_file_close(struct capture_file *file);
+
+/*
+ * The next packet. After FAULT or END the same comes again. Windows are asked
+ * for with window_bytes, or with as much as a longer packet needs.
+ */
+enum capture_status capture_file_next(struct capture_file *file, size_t window_bytes,
+				      struct capture_packet *packet, struct input_fault *fault);
+
+/* UNKNOWN until the first packet or fault, and after a fault if the input is no capture. */
+enum capture_kind capture_file_kind(const struct capture_file *file);
+
+/* An interface of the present section, by the interface_id of the packet last given. */
+struct capture_interface *capture_file_interface(struct capture_file *file, uint32_t interface_id);
+
+/* For parking, size and progress. */
+struct byte_source *capture_file_source(struct capture_file *file);
+
+#endif
