@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/options.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WORDS 12
+
+struct outcome {
+	struct options options;
+	char *errors;
+	bool ok;
+};
+
+/* Parses "stripwatch" and the words; the caller frees with finish(). */
+static struct outcome parse(const char *const *words)
+{
+	struct outcome outcome;
+	const char *argv[MAX_WORDS + 2] = {"stripwatch"};
+	int argc = 1;
+	size_t size;
+	FILE *errors = open_memstream(&outcome.errors, &size);
+
+	for (; words[argc - 1]; argc++)
+		argv[argc] = words[argc - 1];
+	outcome.ok = options_parse(&outcome.options, argc, (char *const *)argv, errors);
+	fclose(errors);
+	return outcome;
+}
+
+static void finish(struct outcome *outcome)
+{
+	options_free(&outcome->options);
+	free(outcome->errors);
+}
+
+#define WORDS(...) ((const char *const[MAX_WORDS]){__VA_ARGS__})
+
+Test(options, defaults)
+{
+	struct outcome got = parse(WORDS("replay", "a.pcap", "-"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_eq(got.options.command, COMMAND_REPLAY);
+	cr_expect_eq(got.options.inputs.count, 2);
+	cr_expect_eq(got.options.ports.count, 2);
+	cr_expect_eq(got.options.ports.port[0], 25);
+	cr_expect_eq(got.options.ports.port[1], 587);
+	cr_expect_eq(got.options.log_level, 2);
+	cr_expect_eq(got.options.workers, 1);
+	cr_expect_null(got.options.alerts);
+	cr_expect_not_null(got.options.sensor);
+	cr_expect_eq(got.options.fail_on, OPTION_SEVERITY_NONE);
+	finish(&got);
+}
+
+Test(options, every_form_of_a_value)
+{
+	struct outcome got = parse(WORDS("watch", "-ieth0", "-i", "eth1", "--interface=eth2", "-qi",
+					 "eth3", "--buffer-size", "4M"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_assert_eq(got.options.interfaces.count, 4);
+	cr_expect_str_eq(got.options.interfaces.items[0], "eth0");
+	cr_expect_str_eq(got.options.interfaces.items[1], "eth1");
+	cr_expect_str_eq(got.options.interfaces.items[2], "eth2");
+	cr_expect_str_eq(got.options.interfaces.items[3], "eth3");
+	cr_expect(got.options.quiet);
+	cr_expect_eq(got.options.buffer_size, 4u << 20);
+	finish(&got);
+}
+
+Test(options, double_hyphen_ends_options)
+{
+	struct outcome got = parse(WORDS("replay", "--", "--json", "-q"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_eq(got.options.inputs.count, 2);
+	cr_expect_not(got.options.json);
+	finish(&got);
+}
+
+Test(options, json_is_alerts_on_standard_output)
+{
+	struct outcome got = parse(WORDS("replay", "--json", "--sessions", "s.json", "a"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_str_eq(got.options.alerts, "-");
+	cr_expect(options_use_stdout(&got.options));
+	finish(&got);
+}
+
+Test(options, severity_and_disable)
+{
+	struct outcome got = parse(WORDS("replay", "--severity", "tls-weak=low", "--severity",
+					 "tls-weak=critical", "--disable", "plaintext-mail", "a"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_eq(options_rule_severity(&got.options, "tls-weak"), OPTION_SEVERITY_CRITICAL);
+	cr_expect_eq(options_rule_severity(&got.options, "tls"), OPTION_SEVERITY_NONE);
+	cr_expect(options_rule_disabled(&got.options, "plaintext-mail"));
+	cr_expect_not(options_rule_disabled(&got.options, "plaintext"));
+	finish(&got);
+}
+
+Test(options, help_and_version)
+{
+	struct outcome got = parse(WORDS("watch", "--quiet", "--help"));
+
+	cr_expect(got.ok);
+	cr_expect_eq(got.options.command, COMMAND_HELP);
+	cr_expect_eq(got.options.help_about, COMMAND_WATCH);
+	finish(&got);
+	got = parse(WORDS("--version"));
+	cr_expect(got.ok);
+	cr_expect_eq(got.options.command, COMMAND_VERSION);
+	finish(&got);
+}
+
+struct wrong_case {
+	const char *const *words;
+	const char *complaint; /* part of it */
+};
+
+Test(options, wrong_use_is_named)
+{
+	const struct wrong_case cases[] = {
+	    {WORDS(NULL), "no command given"},
+	    {WORDS("reply"), "unknown command \"reply\""},
+	    {WORDS("--json"), "unknown option \"--json\""},
+	    {WORDS("replay"), "no capture given"},
+	    {WORDS("watch"), "no interface given"},
+	    {WORDS("watch", "-i", "e", "x"), "unexpected argument \"x\""},
+	    {WORDS("tail", "x"), "unexpected argument \"x\""},
+	    {WORDS("replay", "-", "-"), "- is given twice"},
+	    {WORDS("replay", "--what", "a"), "unknown option --what"},
+	    {WORDS("replay", "-z", "a"), "unknown option -z"},
+	    {WORDS("replay", "--sess", "a", "b"), "unknown option --sess"},
+	    {WORDS("replay", "a", "--alerts"), "--alerts: needs a value: FILE"},
+	    {WORDS("replay", "a", "--alerts="), "--alerts: is empty"},
+	    {WORDS("replay", "a", "--json=yes"), "--json: takes no value"},
+	    {WORDS("replay", "a", "--json", "--sessions", "-"), "two outputs on standard output"},
+	    {WORDS("replay", "a", "--json", "--alerts", "f"), "--json: contradicts --alerts f"},
+	    {WORDS("replay", "a", "--ports", "25,"), "--ports: \"25,\" is not a list of ports"},
+	    {WORDS("replay", "a", "--ports", "0"), "--ports: \"0\" is not a port"},
+	    {WORDS("replay", "a", "--ports", "65536"), "--ports: \"65536\" is not a port"},
+	    {WORDS("replay", "a", "--ports", "2x"), "--ports: \"2x\" is not a port"},
+	    {WORDS("replay", "a", "--workers", "0"), "--workers: \"0\" is not between 1 and 64"},
+	    {WORDS("replay", "a", "--workers", "-1"), "--workers: \"-1\" is not a whole number"},
+	    {WORDS("replay", "a", "--workers", "99999999999999999999"), "is not a whole number"},
+	    {WORDS("watch", "-i", "e", "--buffer-size", "9T"), "\"9T\" is not a size"},
+	    {WORDS("watch", "-i", "e", "--buffer-size", "99999999999G"), "is not a size"},
+	    {WORDS("replay", "a", "--fail-on", "bad"), "none of low|medium|high|critical"},
+	    {WORDS("replay", "a", "--fail-on", "low|medium"), "none of low|medium|high|critical"},
+	    {WORDS("replay", "a", "--severity", "tls-weak"), "\"tls-weak\" is not RULE=LEVEL"},
+	    {WORDS("replay", "a", "--severity", "tls-weak=bad"), "\"bad\" is none of"},
+	    {WORDS("replay", "a", "--severity", "TLS=low"), "\"TLS\" is no rule"},
+	    {WORDS("replay", "a", "--disable", "No Rule"), "\"No Rule\" is no rule"},
+	    {WORDS("replay", "a", "--tap", "=x"), "\"=x\" is not NAME=SOURCE"},
+	    {WORDS("replay", "--tap", "a=x", "--tap", "a=y"), "\"a\" is given twice"},
+	    {WORDS("replay", "a", "--baseline-readonly"), "needs --baseline"},
+	    {WORDS("replay", "a", "--redis-cert", "f"), "need each other"},
+	    {WORDS("replay", "a", "--config", "/nonexistent/c.yaml"), "/nonexistent/c.yaml: No such"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct outcome got = parse(cases[i].words);
+
+		cr_expect_not(got.ok, "case %zu", i);
+		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"", i,
+			  cases[i].complaint, got.errors);
+		cr_expect_eq(strchr(got.errors, '\n'), got.errors + strlen(got.errors) - 1,
+			     "case %zu: not one line", i);
+		finish(&got);
+	}
+}
+
+/* Writes text to a new file; its path is valid until the next call. */
+static const char *config_with(const char *text, char path[32])
+{
+	strcpy(path, "/tmp/stripwatch-XXXXXX");
+	int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	return path;
+}
+
+Test(options, command_line_wins_over_file)
+{
+	char path[32];
+
+	config_with("# a comment\nports: [2525, 26]\nsessions: s.json\nseverity:\n  tls-weak: high\n"
+		    "group: other-command\nshow-addresses: true\nlog-level: debug\n",
+		    path);
+	struct outcome got = parse(WORDS("replay", "--ports", "24", "--config", path, "a"));
+
+	unlink(path);
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_eq(got.options.ports.count, 1);
+	cr_expect_eq(got.options.ports.port[0], 24);
+	cr_expect_str_eq(got.options.sessions, "s.json");
+	cr_expect(got.options.show_addresses);
+	cr_expect_eq(got.options.log_level, 4);
+	cr_expect_eq(options_rule_severity(&got.options, "tls-weak"), OPTION_SEVERITY_HIGH);
+	finish(&got);
+}
+
+Test(options, file_errors_name_line_and_key)
+{
+	const struct {
+		const char *text;
+		const char *complaint;
+	} cases[] = {
+	    {"ports: 25\nwhat: 1\n", ":2: what: no such option"},
+	    {"quiet: maybe\n", ":1: quiet: \"maybe\" is neither true nor false"},
+	    {"\nworkers: 1000\n", ":2: workers: \"1000\" is not between 1 and 64"},
+	    {"quiet: true\nquiet: true\n", ":2: quiet: given twice"},
+	    {"config: x\n", ":1: config: belongs to the command line"},
+	    {"ports:\n  - [1]\n", ":2: ports: an item must be a plain value"},
+	    {"severity:\n  tls-weak: [1]\n", ":2: severity: must map plain names to plain values"},
+	    {"- a\n", ":1: must be a mapping"},
+	    {"a: [\n", "not YAML"},
+	    {"quiet: true\n---\nquiet: false\n", ":3: a second document"},
+	    {"? [a]\n: b\n", ":1: a key must be the name of an option"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[32];
+		struct outcome got =
+		    parse(WORDS("replay", "--config", config_with(cases[i].text, path), "a"));
+
+		unlink(path);
+		cr_expect_not(got.ok, "case %zu", i);
+		cr_expect(strstr(got.errors, path), "case %zu: %s", i, got.errors);
+		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"", i,
+			  cases[i].complaint, got.errors);
+		finish(&got);
+	}
+}
+
+Test(options, empty_files_say_nothing)
+{
+	const char *const texts[] = {"", "# only a comment\n", "---\n"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char path[32];
+		struct outcome got =
+		    parse(WORDS("replay", "--config", config_with(texts[i], path), "a"));
+
+		unlink(path);
+		cr_expect(got.ok, "case %zu: %s", i, got.errors);
+		finish(&got);
+	}
+}
+
+Test(options, help_lists_every_option_of_its_command)
+{
+	const struct {
+		enum command command;
+		unsigned bit;
+	} commands[] = {
+	    {COMMAND_REPLAY, 1}, {COMMAND_WATCH, 2}, {COMMAND_TAIL, 4}, {COMMAND_RULES, 8}};
+	const unsigned R = 1, W = 2, T = 4, L = 8;
+	const struct {
+		const char *name;
+		unsigned commands;
+	} options[] = {
+#define OPTION(field, name, short_name, argument, commands, ...) {name, commands},
+#include "sensor/options.def"
+	};
+
+	for (size_t c = 0; c < 4; c++) {
+		char *text;
+		size_t size;
+		FILE *out = open_memstream(&text, &size);
+
+		options_print_help(out, commands[c].command);
+		fclose(out);
+		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+			char needle[64];
+			snprintf(needle, sizeof(needle), " --%s%c", options[i].name, ' ');
+			if (options[i].commands & commands[c].bit)
+				cr_expect(strstr(text, needle), "--%s", options[i].name);
+		}
+		free(text);
+	}
+}
