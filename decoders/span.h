@@ -142,6 +142,20 @@ static inline uint32_t cursor_u32le(struct cursor *c)
 			  : 0;
 }
 
+/*
+ * Big-endian reads at a place inside bytes that were taken already, for headers of a
+ * fixed size: take the header once, test once, then read its fields where they stand.
+ */
+static inline uint16_t bytes_u16(const uint8_t *p)
+{
+	return (uint16_t)((unsigned)p[0] << 8 | p[1]);
+}
+
+static inline uint32_t bytes_u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 /* A sub-cursor over the next n bytes, which are taken from c; failed when there are fewer. */
 static inline struct cursor cursor_sub(struct cursor *c, size_t n)
 {

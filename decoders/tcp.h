@@ -26,22 +26,24 @@ enum tcp_flag {
 struct tcp_segment {
 	struct endpoint src, dst;
 	uint32_t seq, ack;
-	uint8_t flags;        /* enum tcp_flag, the low eight bits of the header's field */
-	uint8_t ttl;          /* IPv4 TTL or IPv6 hop limit */
-	uint16_t window;      /* as sent, unscaled */
-	uint16_t urgent;      /* urgent pointer, meaningful with TCP_URG */
-	bool has_timestamp;   /* RFC 7323 option was there */
-	uint32_t timestamp;   /* its TSval */
-	uint16_t vlan_outer;  /* VLAN_NONE when untagged */
-	uint16_t vlan_inner;  /* VLAN_NONE unless there were two tags */
-	struct span payload;  /* the bytes that were captured */
-	uint32_t payload_len; /* the bytes that were sent; more than payload.len when cut by snaplen */
-	struct span checked;  /* TCP header and payload, for tcp_checksum_ok() */
+	uint8_t flags;           /* enum tcp_flag, the low eight bits of the header's field */
+	uint8_t ttl;             /* IPv4 TTL or IPv6 hop limit */
+	uint16_t window;         /* as sent, unscaled */
+	uint16_t urgent;         /* urgent pointer, meaningful with TCP_URG */
+	bool has_timestamp;      /* RFC 7323 option was there */
+	uint32_t timestamp;      /* its TSval */
+	uint16_t vlan_outer;     /* VLAN_NONE when untagged */
+	uint16_t vlan_inner;     /* VLAN_NONE unless there were two tags */
+	bool fragments_conflict; /* fragments of its datagram disagreed; the first bytes are kept */
+	struct span payload;     /* the bytes that were captured */
+	uint32_t
+	    payload_len; /* the bytes that were sent; more than payload.len when cut by snaplen */
+	struct span checked; /* TCP header and payload, for tcp_checksum_ok() */
 };
 
 /*
- * Reads the segment in the payload of an IP datagram. src/dst addresses, ttl
- * and VLAN ids are the caller's; everything else is set here. wire_len is the
+ * Reads the segment in the payload of an IP datagram. src/dst addresses, ttl,
+ * VLAN ids and fragments_conflict are the caller's; everything else is set here. wire_len is the
  * length of the IP payload by the IP header (>= ip_payload.len when cut).
  */
 enum parse_result tcp_parse(struct span ip_payload, uint32_t wire_len, struct tcp_segment *segment);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SipHash-2-4 (Aumasson, Bernstein 2012): a hash that whoever lacks the key cannot aim. */
+#ifndef DECODERS_SIPHASH_H
+#define DECODERS_SIPHASH_H
+
+#include "decoders/span.h"
+
+struct siphash_key {
+	uint64_t k0, k1; /* random, per process; fixed where a run has to be repeatable */
+};
+
+uint64_t siphash(const struct siphash_key *key, struct span bytes);
+
+#endif
