@@ -315,10 +315,8 @@ static bool read_sslv2_server_hello(struct span message, struct tls_hello *hello
 	hello->session_id = cursor_take(&c, connection_id_len);
 	if (c.failed || hello->legacy_version != TLS_VERSION_SSL2 || suites_len % 3 != 0)
 		return false;
-	if (suites_len >= 3) {
-		struct cursor first = cursor_of(span_skip(hello->suites, 1));
-		hello->suite = cursor_u16(&first);
-	}
+	if (suites_len >= 3)
+		hello->suite = hello->suites.ptr[0];
 	facts->server_hello = true;
 	facts->version = TLS_VERSION_SSL2;
 	facts->suite = hello->suite;

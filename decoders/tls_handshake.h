@@ -59,10 +59,9 @@ struct tls_facts {
 	uint8_t sentinel;                /* enum tls_sentinel */
 	uint16_t offered_version;        /* highest that the client offered */
 	uint16_t version;                /* chosen; drafts of TLS 1.3 count as TLS 1.3 */
-	uint16_t suite;                  /* chosen; of SSL 2.0 the last two bytes of the first spec
-					    on which both agree */
-	uint16_t group;                  /* named group of the key exchange (RFC 8422, 8446) */
-	uint16_t dh_bits;                /* size of the prime of a finite-field key exchange */
+	uint16_t suite;   /* chosen; of SSL 2.0 the first byte of the server's first spec */
+	uint16_t group;   /* named group of the key exchange (RFC 8422, 8446) */
+	uint16_t dh_bits; /* size of the prime of a finite-field key exchange */
 	uint16_t first_protected_len[2]; /* of each side's first protected record after the hello */
 	uint8_t protected_records[2];    /* saturating; early data is not counted */
 	uint8_t protected_after_ccs[2];  /* of those, after the side's ChangeCipherSpec */
