@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void bytes_add(struct capture_bytes *bytes, const void *data, size_t len)
+void put_bytes(struct capture_bytes *bytes, const void *data, size_t len)
 {
 	if (bytes->room - bytes->len < len) {
 		size_t room = (bytes->room + len) * 2;
@@ -19,69 +19,69 @@ void bytes_add(struct capture_bytes *bytes, const void *data, size_t len)
 	bytes->len += len;
 }
 
-void bytes_u16(struct capture_bytes *bytes, uint16_t value)
+void put_u16(struct capture_bytes *bytes, uint16_t value)
 {
 	uint8_t low = (uint8_t)value;
 	uint8_t high = (uint8_t)(value >> 8);
 	uint8_t raw[2] = {bytes->big_endian ? high : low, bytes->big_endian ? low : high};
-	bytes_add(bytes, raw, sizeof(raw));
+	put_bytes(bytes, raw, sizeof(raw));
 }
 
-void bytes_u32(struct capture_bytes *bytes, uint32_t value)
+void put_u32(struct capture_bytes *bytes, uint32_t value)
 {
-	bytes_u16(bytes, (uint16_t)(bytes->big_endian ? value >> 16 : value));
-	bytes_u16(bytes, (uint16_t)(bytes->big_endian ? value : value >> 16));
+	put_u16(bytes, (uint16_t)(bytes->big_endian ? value >> 16 : value));
+	put_u16(bytes, (uint16_t)(bytes->big_endian ? value : value >> 16));
 }
 
-void bytes_free(struct capture_bytes *bytes)
+void capture_bytes_free(struct capture_bytes *bytes)
 {
 	free(bytes->ptr);
 	*bytes = (struct capture_bytes){.ptr = NULL};
 }
 
-void bytes_frame(struct capture_bytes *bytes, uint32_t seed, uint32_t len)
+void put_frame(struct capture_bytes *bytes, uint32_t seed, uint32_t len)
 {
 	for (uint32_t i = 0; i < len; i++) {
 		uint8_t byte = (uint8_t)(seed * 131 + i * 7 + (i >> 8));
-		bytes_add(bytes, &byte, 1);
+		put_bytes(bytes, &byte, 1);
 	}
 }
 
 void pcap_begin(struct capture_bytes *bytes, uint32_t magic, uint16_t minor, uint32_t snaplen,
 		uint32_t network)
 {
-	bytes_u32(bytes, magic);
-	bytes_u16(bytes, 2);
-	bytes_u16(bytes, minor);
-	bytes_u32(bytes, 0);
-	bytes_u32(bytes, 0);
-	bytes_u32(bytes, snaplen);
-	bytes_u32(bytes, network);
+	put_u32(bytes, magic);
+	put_u16(bytes, 2);
+	put_u16(bytes, minor);
+	put_u32(bytes, 0);
+	put_u32(bytes, 0);
+	put_u32(bytes, snaplen);
+	put_u32(bytes, network);
 }
 
 void pcap_add(struct capture_bytes *bytes, uint32_t seconds, uint32_t ticks, uint32_t caplen,
 	      uint32_t len, size_t extra, uint32_t seed)
 {
 	static const uint8_t zeros[8] = {0};
-	bytes_u32(bytes, seconds);
-	bytes_u32(bytes, ticks);
-	bytes_u32(bytes, caplen);
-	bytes_u32(bytes, len);
-	bytes_add(bytes, zeros, extra);
-	bytes_frame(bytes, seed, caplen);
+	put_u32(bytes, seconds);
+	put_u32(bytes, ticks);
+	put_u32(bytes, caplen);
+	put_u32(bytes, len);
+	put_bytes(bytes, zeros, extra);
+	put_frame(bytes, seed, caplen);
 }
 
 static void pad(struct capture_bytes *bytes, size_t begin)
 {
 	static const uint8_t zeros[4] = {0};
-	bytes_add(bytes, zeros, (4 - (bytes->len - begin) % 4) % 4);
+	put_bytes(bytes, zeros, (4 - (bytes->len - begin) % 4) % 4);
 }
 
 size_t block_begin(struct capture_bytes *bytes, uint32_t type)
 {
 	size_t begin = bytes->len;
-	bytes_u32(bytes, type);
-	bytes_u32(bytes, 0);
+	put_u32(bytes, type);
+	put_u32(bytes, 0);
 	return begin;
 }
 
@@ -89,27 +89,27 @@ void block_end(struct capture_bytes *bytes, size_t begin)
 {
 	pad(bytes, begin);
 	uint32_t len = (uint32_t)(bytes->len - begin + 4);
-	bytes_u32(bytes, len);
+	put_u32(bytes, len);
 	memcpy(bytes->ptr + begin + 4, bytes->ptr + bytes->len - 4, 4);
 }
 
 void block_option(struct capture_bytes *bytes, uint16_t code, const void *value, uint16_t len)
 {
 	size_t begin = bytes->len;
-	bytes_u16(bytes, code);
-	bytes_u16(bytes, len);
-	bytes_add(bytes, value, len);
+	put_u16(bytes, code);
+	put_u16(bytes, len);
+	put_bytes(bytes, value, len);
 	pad(bytes, begin);
 }
 
 void pcapng_section(struct capture_bytes *bytes)
 {
 	size_t begin = block_begin(bytes, 0x0a0d0d0a);
-	bytes_u32(bytes, 0x1a2b3c4d);
-	bytes_u16(bytes, 1);
-	bytes_u16(bytes, 0);
-	bytes_u32(bytes, 0xffffffff);
-	bytes_u32(bytes, 0xffffffff);
+	put_u32(bytes, 0x1a2b3c4d);
+	put_u16(bytes, 1);
+	put_u16(bytes, 0);
+	put_u32(bytes, 0xffffffff);
+	put_u32(bytes, 0xffffffff);
 	block_option(bytes, 1, "a comment", 9);
 	block_option(bytes, 0, NULL, 0);
 	block_end(bytes, begin);
@@ -119,19 +119,19 @@ void pcapng_interface(struct capture_bytes *bytes, uint16_t link_type, uint32_t 
 		      uint8_t resolution, int64_t offset_s, const char *name)
 {
 	size_t begin = block_begin(bytes, 1);
-	bytes_u16(bytes, link_type);
-	bytes_u16(bytes, 0);
-	bytes_u32(bytes, snaplen);
+	put_u16(bytes, link_type);
+	put_u16(bytes, 0);
+	put_u32(bytes, snaplen);
 	block_option(bytes, 1, "!", 1);
 	if (name)
 		block_option(bytes, 2, name, (uint16_t)strlen(name));
 	block_option(bytes, 9, &resolution, 1);
 	if (offset_s != 0) {
-		bytes_u16(bytes, 14);
-		bytes_u16(bytes, 8);
+		put_u16(bytes, 14);
+		put_u16(bytes, 8);
 		uint64_t bits = (uint64_t)offset_s;
-		bytes_u32(bytes, (uint32_t)(bytes->big_endian ? bits >> 32 : bits));
-		bytes_u32(bytes, (uint32_t)(bytes->big_endian ? bits : bits >> 32));
+		put_u32(bytes, (uint32_t)(bytes->big_endian ? bits >> 32 : bits));
+		put_u32(bytes, (uint32_t)(bytes->big_endian ? bits : bits >> 32));
 	}
 	block_option(bytes, 0, NULL, 0);
 	block_end(bytes, begin);
@@ -140,18 +140,18 @@ void pcapng_interface(struct capture_bytes *bytes, uint16_t link_type, uint32_t 
 static void timed(struct capture_bytes *bytes, uint64_t ticks, uint32_t caplen, uint32_t len,
 		  uint32_t seed)
 {
-	bytes_u32(bytes, (uint32_t)(ticks >> 32));
-	bytes_u32(bytes, (uint32_t)ticks);
-	bytes_u32(bytes, caplen);
-	bytes_u32(bytes, len);
-	bytes_frame(bytes, seed, caplen);
+	put_u32(bytes, (uint32_t)(ticks >> 32));
+	put_u32(bytes, (uint32_t)ticks);
+	put_u32(bytes, caplen);
+	put_u32(bytes, len);
+	put_frame(bytes, seed, caplen);
 }
 
 void pcapng_enhanced(struct capture_bytes *bytes, uint32_t interface_id, uint64_t ticks,
 		     uint32_t caplen, uint32_t len, uint32_t seed)
 {
 	size_t begin = block_begin(bytes, 6);
-	bytes_u32(bytes, interface_id);
+	put_u32(bytes, interface_id);
 	timed(bytes, ticks, caplen, len, seed);
 	block_end(bytes, begin);
 }
@@ -159,8 +159,8 @@ void pcapng_enhanced(struct capture_bytes *bytes, uint32_t interface_id, uint64_
 void pcapng_simple(struct capture_bytes *bytes, uint32_t caplen, uint32_t len, uint32_t seed)
 {
 	size_t begin = block_begin(bytes, 3);
-	bytes_u32(bytes, len);
-	bytes_frame(bytes, seed, caplen);
+	put_u32(bytes, len);
+	put_frame(bytes, seed, caplen);
 	block_end(bytes, begin);
 }
 
@@ -168,8 +168,8 @@ void pcapng_obsolete(struct capture_bytes *bytes, uint16_t interface_id, uint64_
 		     uint32_t caplen, uint32_t len, uint32_t seed)
 {
 	size_t begin = block_begin(bytes, 2);
-	bytes_u16(bytes, interface_id);
-	bytes_u16(bytes, 0xffff);
+	put_u16(bytes, interface_id);
+	put_u16(bytes, 0xffff);
 	timed(bytes, ticks, caplen, len, seed);
 	block_end(bytes, begin);
 }

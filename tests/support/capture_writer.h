@@ -13,13 +13,13 @@ struct capture_bytes {
 	bool big_endian;
 };
 
-void bytes_add(struct capture_bytes *bytes, const void *data, size_t len);
-void bytes_u16(struct capture_bytes *bytes, uint16_t value);
-void bytes_u32(struct capture_bytes *bytes, uint32_t value);
-void bytes_free(struct capture_bytes *bytes);
+void put_bytes(struct capture_bytes *bytes, const void *data, size_t len);
+void put_u16(struct capture_bytes *bytes, uint16_t value);
+void put_u32(struct capture_bytes *bytes, uint32_t value);
+void capture_bytes_free(struct capture_bytes *bytes);
 
 /* A frame of len bytes that differ by seed. */
-void bytes_frame(struct capture_bytes *bytes, uint32_t seed, uint32_t len);
+void put_frame(struct capture_bytes *bytes, uint32_t seed, uint32_t len);
 
 void pcap_begin(struct capture_bytes *bytes, uint32_t magic, uint16_t minor, uint32_t snaplen,
 		uint32_t network);

@@ -98,11 +98,11 @@ Test(capture_format, pcap_forms)
 				cr_expect_eq(got.records[2].frame.len, 0);
 				cr_expect_eq(got.records[3].len, 80, "len is never below caplen");
 				struct capture_bytes frame = {0};
-				bytes_frame(&frame, 2, 200);
+				put_frame(&frame, 2, 200);
 				cr_expect(span_equal(got.records[1].frame, span_of_bytes(&frame)));
-				bytes_free(&frame);
+				capture_bytes_free(&frame);
 				capture_format_free(&format);
-				bytes_free(&bytes);
+				capture_bytes_free(&bytes);
 			}
 }
 
@@ -127,7 +127,7 @@ Test(capture_format, network_field)
 		cr_expect_eq(got.link_types[0], cases[i].link_type);
 		cr_expect_eq(got.records[0].fcs_len, cases[i].fcs_len);
 		capture_format_free(&format);
-		bytes_free(&bytes);
+		capture_bytes_free(&bytes);
 	}
 }
 
@@ -140,11 +140,11 @@ Test(capture_format, old_versions_have_the_lengths_swapped)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct capture_bytes bytes = {0};
 		pcap_begin(&bytes, magics[0], cases[i].minor, 65535, 1);
-		bytes_u32(&bytes, 5);
-		bytes_u32(&bytes, 6);
-		bytes_u32(&bytes, cases[i].first);
-		bytes_u32(&bytes, cases[i].second);
-		bytes_frame(&bytes, 1, 40);
+		put_u32(&bytes, 5);
+		put_u32(&bytes, 6);
+		put_u32(&bytes, cases[i].first);
+		put_u32(&bytes, cases[i].second);
+		put_frame(&bytes, 1, 40);
 		struct capture_format format;
 		struct outcome got;
 		read_all(&format, span_of_bytes(&bytes), true, &got);
@@ -152,7 +152,7 @@ Test(capture_format, old_versions_have_the_lengths_swapped)
 		cr_expect_eq(got.records[0].frame.len, 40, "case %zu", i);
 		cr_expect_eq(got.left, 0, "case %zu", i);
 		capture_format_free(&format);
-		bytes_free(&bytes);
+		capture_bytes_free(&bytes);
 	}
 }
 
@@ -196,7 +196,7 @@ Test(capture_format, resolutions_and_offsets)
 			cr_expect_eq(got.records[0].time_ns, cases[i].time_ns, "case %zu: %lld", i,
 				     (long long)got.records[0].time_ns);
 			capture_format_free(&format);
-			bytes_free(&bytes);
+			capture_bytes_free(&bytes);
 		}
 }
 
@@ -206,7 +206,7 @@ static void write_mixture(struct capture_bytes *bytes)
 	pcapng_section(bytes);
 	pcapng_interface(bytes, 1, 0, 6, 0, "eth0");
 	size_t begin = block_begin(bytes, 5); /* statistics: passed over */
-	bytes_frame(bytes, 9, 33);
+	put_frame(bytes, 9, 33);
 	block_end(bytes, begin);
 	pcapng_interface(bytes, 113, 96, 9, 0, "any");
 	pcapng_enhanced(bytes, 1, 1700000000000000001, 50, 90, 1);
@@ -214,7 +214,7 @@ static void write_mixture(struct capture_bytes *bytes)
 	pcapng_simple(bytes, 70, 70, 3);
 	pcapng_obsolete(bytes, 1, 1700000000000000004, 43, 44, 4);
 	begin = block_begin(bytes, 0x80000bad); /* larger than any window */
-	bytes_frame(bytes, 9, CAPTURE_RECORD_MAX + 5);
+	put_frame(bytes, 9, CAPTURE_RECORD_MAX + 5);
 	block_end(bytes, begin);
 	bytes->big_endian = !bytes->big_endian;
 	pcapng_section(bytes);
@@ -222,17 +222,17 @@ static void write_mixture(struct capture_bytes *bytes)
 	pcapng_simple(bytes, 60, 1500, 5);
 	pcapng_enhanced(bytes, 0, 1700000001000000, 0, 0, 6);
 	begin = block_begin(bytes, 6); /* with flags: 4 bytes of FCS, and a comment */
-	bytes_u32(bytes, 0);
-	bytes_u32(bytes, 0);
-	bytes_u32(bytes, 7);
-	bytes_u32(bytes, 5);
-	bytes_u32(bytes, 5);
-	bytes_frame(bytes, 7, 5);
-	bytes_add(bytes, "\0\0\0", 3);
+	put_u32(bytes, 0);
+	put_u32(bytes, 0);
+	put_u32(bytes, 7);
+	put_u32(bytes, 5);
+	put_u32(bytes, 5);
+	put_frame(bytes, 7, 5);
+	put_bytes(bytes, "\0\0\0", 3);
 	block_option(bytes, 1, "why", 3);
-	bytes_u16(bytes, 2);
-	bytes_u16(bytes, 4);
-	bytes_u32(bytes, 4 << 5);
+	put_u16(bytes, 2);
+	put_u16(bytes, 4);
+	put_u32(bytes, 4 << 5);
 	block_option(bytes, 0, NULL, 0);
 	block_end(bytes, begin);
 }
@@ -269,25 +269,25 @@ Test(capture_format, sections_blocks_and_link_types)
 				cr_expect_eq(record->len, expected[i].len, "%zu", i);
 				cr_expect_eq(record->time_ns, expected[i].time_ns, "%zu", i);
 				struct capture_bytes frame = {0};
-				bytes_frame(&frame, (uint32_t)i + 1, expected[i].caplen);
+				put_frame(&frame, (uint32_t)i + 1, expected[i].caplen);
 				cr_expect(span_equal(record->frame, span_of_bytes(&frame)), "%zu",
 					  i);
-				bytes_free(&frame);
+				capture_bytes_free(&frame);
 			}
 			cr_expect_eq(got.records[6].fcs_len, 4);
 			capture_format_free(&format);
-			bytes_free(&bytes);
+			capture_bytes_free(&bytes);
 		}
 }
 
 /* ---- damage ---- */
 
-static void put_u32(struct capture_bytes *bytes, size_t at, uint32_t value)
+static void patch_u32(struct capture_bytes *bytes, size_t at, uint32_t value)
 {
 	struct capture_bytes four = {.big_endian = bytes->big_endian};
-	bytes_u32(&four, value);
+	put_u32(&four, value);
 	memcpy(bytes->ptr + at, four.ptr, 4);
-	bytes_free(&four);
+	capture_bytes_free(&four);
 }
 
 Test(capture_format, damage_is_named_and_what_came_before_stands)
@@ -316,7 +316,7 @@ Test(capture_format, damage_is_named_and_what_came_before_stands)
 			pcapng_enhanced(&bytes, 0, 1, 100, 100, 1);
 			size_t second = bytes.len;
 			pcapng_enhanced(&bytes, 0, 2, 100, 100, 2);
-			put_u32(&bytes, second + cases[i].at, cases[i].value);
+			patch_u32(&bytes, second + cases[i].at, cases[i].value);
 			struct capture_format format;
 			struct outcome got;
 			read_all(&format, span_of_bytes(&bytes), true, &got);
@@ -325,7 +325,7 @@ Test(capture_format, damage_is_named_and_what_came_before_stands)
 			cr_expect_str_eq(got.problem, cases[i].problem, "case %zu", i);
 			cr_expect_eq(bytes.len - got.left, second, "case %zu", i);
 			capture_format_free(&format);
-			bytes_free(&bytes);
+			capture_bytes_free(&bytes);
 		}
 }
 
@@ -336,7 +336,7 @@ Test(capture_format, insane_caplen_in_pcap)
 	pcap_add(&bytes, 1, 1, 60, 60, 0, 1);
 	size_t second = bytes.len;
 	pcap_add(&bytes, 1, 1, 60, 60, 0, 1);
-	put_u32(&bytes, second + 8, CAPTURE_FRAME_MAX + 1);
+	patch_u32(&bytes, second + 8, CAPTURE_FRAME_MAX + 1);
 	struct capture_format format;
 	struct outcome got;
 	read_all(&format, span_of_bytes(&bytes), true, &got);
@@ -344,7 +344,7 @@ Test(capture_format, insane_caplen_in_pcap)
 	cr_expect_eq(got.result, PARSE_MALFORMED);
 	cr_expect_eq(bytes.len - got.left, second);
 	capture_format_free(&format);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 Test(capture_format, what_is_no_capture)
@@ -385,7 +385,7 @@ Test(capture_format, cut_anywhere_it_asks_for_more)
 		capture_format_free(&format);
 	}
 	cr_expect_eq(whole.packets, 2);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 /* Any flipped byte and any random bytes: no crash, progress, and an end. */
@@ -407,5 +407,5 @@ Test(capture_format, any_single_damage_is_survived)
 			capture_format_free(&format);
 			bytes.ptr[at] ^= (uint8_t)(1U << bit);
 		}
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }

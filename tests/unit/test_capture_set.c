@@ -90,7 +90,7 @@ static void store_pcap(const char *name, const uint32_t *seconds, size_t count, 
 	for (size_t i = 0; i < count; i++)
 		pcap_add(&bytes, seconds[i], 0, 40, 40, 0, seed);
 	store(name, bytes.ptr, bytes.len);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 /* Writes the whole set as text: "time/file " for a packet, "!reason " for an error. */
@@ -261,12 +261,12 @@ static uint32_t check_many(const char *path, enum capture_status expected_end, c
 	uint32_t i = 0;
 	for (; (status = capture_set_next(set, &packet)) == CAPTURE_PACKET; i++) {
 		struct capture_bytes frame = {0};
-		bytes_frame(&frame, i, i % 1500);
+		put_frame(&frame, i, i % 1500);
 		cr_assert_eq(packet.time_ns, (100 + (int64_t)i) * 1000000000 + i);
 		cr_assert_eq(packet.len, i % 1500 + 4);
 		cr_assert_eq(packet.frame.len, i % 1500);
 		cr_assert(i % 1500 == 0 || memcmp(packet.frame.ptr, frame.ptr, i % 1500) == 0);
-		bytes_free(&frame);
+		capture_bytes_free(&frame);
 	}
 	cr_expect_eq(status, expected_end, "%s: %d after %u", path, status, i);
 	reason[0] = '\0';
@@ -290,7 +290,7 @@ Test(capture_set, compressed_in_any_number_of_members)
 	static const char *const names[] = {"plain", "one.gz", "two.gz", "one.zst", "two.zst"};
 	for (size_t i = 0; i < 5; i++)
 		cr_expect_eq(check_many(at(names[i]), CAPTURE_END, reason, sizeof(reason)), 600);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 Test(capture_set, damaged_compression)
@@ -319,7 +319,7 @@ Test(capture_set, damaged_compression)
 	cr_expect_eq(check_many(at("padded.gz"), CAPTURE_END, reason, sizeof(reason)), 600);
 	cr_expect_eq(check_many(at("garbage.gz"), CAPTURE_FAULT, reason, sizeof(reason)), 600);
 	cr_expect_str_eq(reason, "compressed data is damaged");
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 Test(capture_set, standard_input_and_fifo)
@@ -361,7 +361,7 @@ Test(capture_set, standard_input_and_fifo)
 	}
 	cr_expect_eq(count, 302);
 	capture_set_close(set);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 /* ---- windows ---- */
@@ -389,10 +389,10 @@ Test(capture_set, retained_windows_stay_and_their_number_is_capped)
 		const struct capture_window *oldest = kept[released].window;
 		for (; released < count && kept[released].window == oldest; released++) {
 			struct capture_bytes frame = {0};
-			bytes_frame(&frame, released, released % 1500);
+			put_frame(&frame, released, released % 1500);
 			cr_assert(released % 1500 == 0 || memcmp(kept[released].frame.ptr,
 								 frame.ptr, released % 1500) == 0);
-			bytes_free(&frame);
+			capture_bytes_free(&frame);
 			capture_window_release(kept[released].window);
 		}
 		capture_set_wait(set);
@@ -407,7 +407,7 @@ Test(capture_set, retained_windows_stay_and_their_number_is_capped)
 			  kept[released].frame.ptr[0] == (uint8_t)(released * 131));
 		capture_window_release(kept[released].window);
 	}
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 Test(capture_set, a_file_that_shrinks_or_vanishes_while_it_is_read)
@@ -428,7 +428,7 @@ Test(capture_set, a_file_that_shrinks_or_vanishes_while_it_is_read)
 	cr_expect_gt(count, 100);
 	cr_expect_lt(count, 1200);
 	capture_set_close(set);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 }
 
 /* ---- many files ---- */
@@ -473,7 +473,7 @@ Test(capture_set, more_overlapping_files_than_descriptors)
 			store(name, bytes.ptr, bytes.len);
 		else
 			store_gzip(name, bytes.ptr, bytes.len, "wb");
-		bytes_free(&bytes);
+		capture_bytes_free(&bytes);
 	}
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
 	const char *path = directory;
@@ -506,13 +506,13 @@ Test(capture_set, interfaces_of_one_name_are_one)
 	pcapng_interface(&bytes, 101, 0, 6, 0, "outside");
 	pcapng_enhanced(&bytes, 0, 4, 10, 10, 1);
 	store("a", bytes.ptr, bytes.len);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 	pcapng_section(&bytes);
 	pcapng_interface(&bytes, 1, 0, 6, 0, "outside");
 	pcapng_interface(&bytes, 1, 0, 6, 0, "inside");
 	pcapng_enhanced(&bytes, 1, 5, 10, 10, 1);
 	store("b", bytes.ptr, bytes.len);
-	bytes_free(&bytes);
+	capture_bytes_free(&bytes);
 	static const char *const expected[] = {"inside", "outside", NULL, "outside", "inside"};
 	static const uint32_t ids[] = {0, 1, 2, 1, 0};
 	const char *paths[] = {at("a"), at("b")};
@@ -610,7 +610,7 @@ Test(capture_set, packet_for_packet_as_libpcap_pcap)
 			bytes.len -= 5;
 		store(what, bytes.ptr, bytes.len);
 		same_as_libpcap(at(what), what);
-		bytes_free(&bytes);
+		capture_bytes_free(&bytes);
 	}
 }
 
@@ -654,7 +654,7 @@ Test(capture_set, packet_for_packet_as_libpcap_pcapng)
 				pcapng_enhanced(&bytes, i % 2, ticks, caplen, caplen + 7, i);
 			if (i % 9 == 0) {
 				size_t begin = block_begin(&bytes, i % 2 ? 4 : 0x0bad);
-				bytes_frame(&bytes, i, i);
+				put_frame(&bytes, i, i);
 				block_end(&bytes, begin);
 			}
 			if (i == 60 && form % 3 == 0) {
@@ -667,6 +667,6 @@ Test(capture_set, packet_for_packet_as_libpcap_pcapng)
 			bytes.len -= 5;
 		store(what, bytes.ptr, bytes.len);
 		same_as_libpcap(at(what), what);
-		bytes_free(&bytes);
+		capture_bytes_free(&bytes);
 	}
 }
