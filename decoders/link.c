@@ -391,7 +391,7 @@ static enum parse_result link_nflog(struct layer *layer, struct vlan_ids *vlan)
 		if (c.failed)
 			return layer_short(layer);
 	}
-	return layer_other(layer);
+	return layer->bytes.len < layer->wire_len ? PARSE_MORE : layer_other(layer);
 }
 
 /* The frame behind a PPI header, which names its link type; never another PPI. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/tunnel.h"
 
+enum { CONTROL_WORD = 4, ETHERNET_HEADER = 14 };
+
 static bool is_frame_type(uint16_t ethertype)
 {
 	switch (ethertype) {
@@ -19,7 +21,7 @@ static bool is_frame_type(uint16_t ethertype)
 /* Whether an Ethernet header at this place would have a type that is read here. */
 static bool frame_at(struct span bytes, size_t at)
 {
-	return bytes.len >= at + 14 && is_frame_type(bytes_u16(bytes.ptr + at + 12));
+	return bytes.len >= at + ETHERNET_HEADER && is_frame_type(bytes_u16(bytes.ptr + at + 12));
 }
 
 enum parse_result tunnel_mpls(struct layer *layer)
@@ -33,20 +35,30 @@ enum parse_result tunnel_mpls(struct layer *layer)
 	} while ((entry & 0x100) == 0); /* bottom of stack */
 
 	enum parse_result result = layer_enter(layer, &c, LAYER_OTHER);
+	if (result != PARSE_DONE)
+		return result;
 	struct span bytes = layer->bytes;
-	if (result != PARSE_DONE || bytes.len == 0)
-		return result == PARSE_DONE ? layer_short(layer) : result;
-	/* A MAC address may begin like an IP header; a frame's type where it belongs is rarer. */
+	if (bytes.len < CONTROL_WORD + ETHERNET_HEADER && bytes.len < layer->wire_len)
+		return PARSE_MORE; /* too little is left to guess from */
+	if (bytes.len == 0)
+		return PARSE_MALFORMED;
+
+	/*
+	 * A MAC address may begin like an IP header, but then a frame's type is in
+	 * its place and the length in the "header" is not. A tagged frame without
+	 * control word has a type where one with a control word has it, too: the
+	 * form without is looked for first.
+	 */
 	uint8_t first = bytes.ptr[0];
-	bool ip = first >> 4 == 6 || (first >> 4 == 4 && (first & 0x0f) >= 5);
-	if (ip && !(frame_at(bytes, 0) && bytes_u16(bytes.ptr + 2) > layer->wire_len)) {
+	bool like_ip = first >> 4 == 6 || (first >> 4 == 4 && (first & 0x0f) >= 5);
+	if (like_ip && !(frame_at(bytes, 0) && bytes_u16(bytes.ptr + 2) > layer->wire_len))
 		layer->kind = LAYER_IP;
-	} else if (first >> 4 == 0 && frame_at(bytes, 4)) {
-		c = cursor_of(bytes);
-		cursor_skip(&c, 4);
-		return layer_enter(layer, &c, LAYER_ETHERNET);
-	} else if (frame_at(bytes, 0)) {
+	else if (frame_at(bytes, 0))
 		layer->kind = LAYER_ETHERNET;
+	else if (first >> 4 == 0 && frame_at(bytes, CONTROL_WORD)) {
+		c = cursor_of(bytes);
+		cursor_skip(&c, CONTROL_WORD);
+		return layer_enter(layer, &c, LAYER_ETHERNET);
 	}
 	return PARSE_DONE;
 }
