@@ -69,6 +69,7 @@ struct certificate_info {
 	struct span subject, issuer; /* RFC 4514 */
 	struct span common_name;     /* the most specific CN of the subject */
 	struct span serial;          /* hex digits */
+	bool has_dns_name;           /* the common name is then not looked at */
 	uint16_t name_count;         /* dNSName and iPAddress of subjectAltName, as text */
 	const struct span *names;
 	atomic_uint *holders; /* certificate_hold() and certificate_release() only */
