@@ -14,10 +14,20 @@
  * descriptor of its own, and a span port delivers one or two.
  */
 #define LIMIT_LIVE_INTERFACES 16
-/* Packets taken from one interface before the others get their turn. */
-#define LIMIT_LIVE_BURST 256
-/* Longest wait for a packet, ms: timeouts of idle sessions run on this clock. */
-#define LIMIT_LIVE_WAIT_MS 100
+/*
+ * Time after which the kernel hands over a block that is not full, ms, and the longest
+ * wait for a packet: the latter is longer, so that a wait without a packet means that no
+ * block was left behind. Timeouts of idle sessions are looked at in this rhythm.
+ */
+#define LIMIT_LIVE_BLOCK_MS 50
+#define LIMIT_LIVE_WAIT_MS  150
+/* How long a packet waits for an earlier one of another interface: a block, and a scheduler. */
+#define LIMIT_LIVE_MERGE_MS 100
+
+/* Longest frame that a filter is compiled for: what libpcap calls MAXIMUM_SNAPLEN. */
+#define LIMIT_FRAME 262144
+/* Link types in one input, each with a compiled filter: those that are read, and room. */
+#define LIMIT_FILTER_LINK_TYPES 32
 
 /* A line in the log; longer ones are cut. The journal's own default is 48 KiB. */
 #define LIMIT_LOG_LINE 1024

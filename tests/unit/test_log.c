@@ -26,9 +26,9 @@ Test(log, levels)
 		enum log_level shown, level;
 		const char *line;
 	} cases[] = {
-	    {LOG_ERROR, LOG_ERROR, "<3>x\n"},	  {LOG_DEBUG, LOG_WARNING, "<4>x\n"},
-	    {LOG_DEBUG, LOG_INFO, "<6>x\n"},	  {LOG_DEBUG, LOG_DEBUG, "<7>x\n"},
-	    {LOG_ERROR, LOG_WARNING, ""},	  {LOG_WARNING, LOG_INFO, ""},
+	    {LOG_ERROR, LOG_ERROR, "<3>x\n"}, {LOG_DEBUG, LOG_WARNING, "<4>x\n"},
+	    {LOG_DEBUG, LOG_INFO, "<6>x\n"},  {LOG_DEBUG, LOG_DEBUG, "<7>x\n"},
+	    {LOG_ERROR, LOG_WARNING, ""},     {LOG_WARNING, LOG_INFO, ""},
 	    {LOG_INFO, LOG_DEBUG, ""},
 	};
 

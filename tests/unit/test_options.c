@@ -163,15 +163,16 @@ Test(options, wrong_use_is_named)
 	    {WORDS("replay", "--tap", "a=x", "--tap", "a=y"), "\"a\" is given twice"},
 	    {WORDS("replay", "a", "--baseline-readonly"), "needs --baseline"},
 	    {WORDS("replay", "a", "--redis-cert", "f"), "need each other"},
-	    {WORDS("replay", "a", "--config", "/nonexistent/c.yaml"), "/nonexistent/c.yaml: No such"},
+	    {WORDS("replay", "a", "--config", "/nonexistent/c.yaml"),
+	     "/nonexistent/c.yaml: No such"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct outcome got = parse(cases[i].words);
 
 		cr_expect_not(got.ok, "case %zu", i);
-		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"", i,
-			  cases[i].complaint, got.errors);
+		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"",
+			  i, cases[i].complaint, got.errors);
 		cr_expect_eq(strchr(got.errors, '\n'), got.errors + strlen(got.errors) - 1,
 			     "case %zu: not one line", i);
 		finish(&got);
@@ -194,9 +195,10 @@ Test(options, command_line_wins_over_file)
 {
 	char path[32];
 
-	config_with("# a comment\nports: [2525, 26]\nsessions: s.json\nseverity:\n  tls-weak: high\n"
-		    "group: other-command\nshow-addresses: true\nlog-level: debug\n",
-		    path);
+	config_with(
+	    "# a comment\nports: [2525, 26]\nsessions: s.json\nseverity:\n  tls-weak: high\n"
+	    "group: other-command\nshow-addresses: true\nlog-level: debug\n",
+	    path);
 	struct outcome got = parse(WORDS("replay", "--ports", "24", "--config", path, "a"));
 
 	unlink(path);
@@ -237,8 +239,8 @@ Test(options, file_errors_name_line_and_key)
 		unlink(path);
 		cr_expect_not(got.ok, "case %zu", i);
 		cr_expect(strstr(got.errors, path), "case %zu: %s", i, got.errors);
-		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"", i,
-			  cases[i].complaint, got.errors);
+		cr_expect(strstr(got.errors, cases[i].complaint), "case %zu: \"%s\" not in \"%s\"",
+			  i, cases[i].complaint, got.errors);
 		finish(&got);
 	}
 }
