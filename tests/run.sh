@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds everything and runs every test there is:
+#
+#   unit      tests/unit/test_*.c, under the address, leak and undefined-behaviour sanitizers
+#   checks    the laws of the architecture, documents against the lists they are made of
+#   golden    every bundled capture against its stored output and its manifest
+#   live      real programs in network namespaces; need root
+#
+# A script among them passes with 0, fails with anything else, and with 77 was
+# skipped: the last line it printed is the reason. The last line here is
+# "N passed, N failed, N skipped"; the exit status is 0 if nothing failed.
+#
+#   tests/run.sh          everything
+#   tests/run.sh unit     one or more of the four
+set -u
+cd "$(dirname "$0")/.." || exit 1
+kinds=("$@")
+[ ${#kinds[@]} -gt 0 ] || kinds=(unit checks golden live)
+
+passed=0
+failed=0
+skips=()
+failures=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+say() { printf '%s\n' "$*"; }
+
+finish() {
+	[ ${#failures[@]} -eq 0 ] || { say; say "Failed:"; printf '  %s\n' "${failures[@]}"; }
+	[ ${#skips[@]} -eq 0 ] || { say; say "Skipped:"; printf '  %s\n' "${skips[@]}"; }
+	say
+	say "$passed passed, $failed failed, ${#skips[@]} skipped"
+	[ "$failed" -eq 0 ]
+	exit
+}
+
+fail() {
+	failed=$((failed + 1))
+	failures+=("$1")
+}
+
+# build PRESET: configures and builds; a failure ends the run, as nothing else would tell more.
+build() {
+	say "== building ($1)"
+	if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+		grep -E 'error|warning|FAILED' "$log" | head -n 40
+		tail -n 20 "$log"
+		fail "build $1"
+		finish
+	fi
+}
+
+# unit PROGRAM: every test in it counts.
+unit() {
+	local program=$1 name
+	name=$(basename "$program")
+	if tests/support/unit.sh "$program" >"$log" 2>&1; then
+		say "ok    $name ($(grep -c '^ok' "$log"))"
+	else
+		say "FAIL  $name"
+		grep -v '^ok' "$log"
+	fi
+	passed=$((passed + $(grep '^ok' "$log" | grep -vic '# skip')))
+	while read -r line; do
+		skips+=("${line#ok - }")
+	done < <(grep -i '^ok.*# skip' "$log")
+	while read -r line; do
+		fail "$name: ${line#not ok - }"
+	done < <(grep '^not ok' "$log")
+}
+
+# script NAME COMMAND...: the whole script counts as one.
+script() {
+	local name=$1 start=$SECONDS status
+	shift
+	"$@" >"$log" 2>&1
+	status=$?
+	case $status in
+	0)
+		passed=$((passed + 1))
+		say "ok    $name ($((SECONDS - start)) s)"
+		;;
+	77)
+		skips+=("$name: $(tail -n 1 "$log")")
+		say "skip  $name"
+		;;
+	*)
+		say "FAIL  $name"
+		tail -n 60 "$log"
+		fail "$name"
+		;;
+	esac
+}
+
+deploy/bootstrap.sh --tests || { fail "packages"; finish; }
+build release
+build asan
+export STRIPWATCH="$PWD/build/release/stripwatch"
+export STRIPWATCH_ASAN="$PWD/build/asan/stripwatch"
+
+for kind in "${kinds[@]}"; do
+	say
+	say "== $kind"
+	case $kind in
+	unit)
+		for program in build/asan/tests/test_*; do
+			[ -x "$program" ] && [ -f "$program" ] && unit "$program"
+		done
+		;;
+	checks)
+		script "checks/laws.py" tests/checks/laws.py --objects build/release
+		script "checks/laws.py --self-test" tests/checks/laws.py --self-test
+		script "checks/documents.py" tests/checks/documents.py
+		script "checks/documents.py --self-test" tests/checks/documents.py --self-test
+		for file in tests/checks/*.sh tests/checks/schema.py; do
+			[ -x "$file" ] && script "${file#tests/}" "$file"
+		done
+		;;
+	golden | live)
+		for file in tests/"$kind"/*; do
+			[ -f "$file" ] && [ -x "$file" ] && script "${file#tests/}" "$file"
+		done
+		;;
+	*)
+		fail "no such kind of test: $kind"
+		;;
+	esac
+done
+finish
