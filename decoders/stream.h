@@ -151,18 +151,20 @@ struct stream_step {
 	enum side side;
 	bool active;      /* payload or flags are still to be placed */
 	bool finishing;   /* everything is to be released */
-	bool compare_off; /* the segment proved to be damaged */
-	uint8_t flags;    /* of the segment, as far as they are still to be acted on */
-	uint32_t seq;     /* of the first byte still to be placed */
-	struct span left; /* captured bytes still to be placed */
-	uint32_t cut;     /* bytes behind them that the capture cut off */
-	bool has_need;    /* need is meaningful */
-	uint32_t need;    /* the other side's bytes that were acknowledged */
+	bool ended;       /* a hold ended before this time: what it revealed starts there */
 	bool jump;        /* the side goes on at seq, whatever was expected */
+	bool has_need;    /* need is meaningful */
+	uint8_t flags;    /* TCP_FIN or TCP_RST, when still to be acted on */
+	uint32_t need;    /* the other side's bytes that were acknowledged */
+	uint32_t seq;     /* of the first byte still to be placed */
+	uint32_t cut;     /* bytes behind left that the capture cut off */
+	struct span left; /* captured bytes still to be placed */
 	int64_t time_ns;
 	uint64_t ordinal;
+	int64_t clock_ns; /* when what happens now happens: at a deadline or at time_ns */
+	uint64_t clock_ordinal;
 	uint8_t *spent; /* block of the DATA event that was pulled last */
-	size_t spent_size;
+	uint32_t spent_size;
 };
 
 /* What the streams of one worker share: caps, memory, counters, the step under hand. */
