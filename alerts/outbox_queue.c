@@ -13,8 +13,8 @@ static size_t cost(size_t size)
 	return sizeof(struct outbox_item) + size;
 }
 
-/* Unlinks and frees the oldest item of a severity. */
-static void remove_oldest(struct outbox_queue *queue, unsigned severity)
+/* Unlinks the oldest item of a severity, of which there must be one. */
+static struct outbox_item *take_oldest(struct outbox_queue *queue, unsigned severity)
 {
 	struct outbox_item *item = queue->first[severity];
 
@@ -23,7 +23,12 @@ static void remove_oldest(struct outbox_queue *queue, unsigned severity)
 		queue->last[severity] = NULL;
 	queue->bytes -= cost(item->size);
 	queue->count--;
-	free(item);
+	return item;
+}
+
+static void remove_oldest(struct outbox_queue *queue, unsigned severity)
+{
+	free(take_oldest(queue, severity));
 }
 
 void outbox_queue_clear(struct outbox_queue *queue)
@@ -113,12 +118,16 @@ const struct outbox_item *outbox_queue_first(const struct outbox_queue *queue)
 	return outbox_queue_next(&walk);
 }
 
-void outbox_queue_remove_first(struct outbox_queue *queue)
+struct outbox_item *outbox_queue_take_first(struct outbox_queue *queue)
 {
 	const struct outbox_item *item = outbox_queue_first(queue);
 
-	if (item != NULL)
-		remove_oldest(queue, item->severity);
+	return item == NULL ? NULL : take_oldest(queue, item->severity);
+}
+
+void outbox_queue_remove_first(struct outbox_queue *queue)
+{
+	free(outbox_queue_take_first(queue));
 }
 
 struct outbox_queue_walk outbox_queue_walk(const struct outbox_queue *queue)

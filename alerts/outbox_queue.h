@@ -53,6 +53,9 @@ bool outbox_queue_has_room(const struct outbox_queue *queue, const struct outbox
 /* The item with the lowest sequence, or NULL. */
 const struct outbox_item *outbox_queue_first(const struct outbox_queue *queue);
 
+/* Takes the item with the lowest sequence out, to be freed with free(); NULL when empty. */
+struct outbox_item *outbox_queue_take_first(struct outbox_queue *queue);
+
 /* Removes and frees the item with the lowest sequence. */
 void outbox_queue_remove_first(struct outbox_queue *queue);
 
