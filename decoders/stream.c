@@ -1143,35 +1143,6 @@ static void settle(struct stream_pool *pool, struct stream *s)
 	}
 }
 
-bool stream_pull(struct stream_pool *pool, struct stream *s, struct stream_event *event)
-{
-	struct stream_step *step = &pool->step;
-	spent_release(pool);
-	for (;;) {
-		if (drain(pool, s, event))
-			return true;
-		/* Holes that were revealed by an ended hold start where that ended. */
-		if ((!step->active || step->ended) && watch_holes(pool, s, event))
-			return true;
-		bool declared;
-		if (end_hold(pool, s, &declared, event))
-			return true;
-		if (declared)
-			continue;
-		if (!step->active)
-			break;
-		step->ended = false;
-		step->clock_ns = step->time_ns;
-		step->clock_ordinal = step->ordinal;
-		if (place(pool, s, event))
-			return true;
-	}
-	step->finishing = false;
-	step->segment = NULL;
-	settle(pool, s);
-	return false;
-}
-
 /* --- push: what a segment means before its bytes are placed --- */
 
 enum syn { SYN_OPENS, SYN_REPEATS, SYN_IGNORED, SYN_NEW };
@@ -1320,9 +1291,8 @@ static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint
 }
 
 /* The bytes of the last gap come after all, and nothing behind it did: it was none. */
-static void reopen(struct stream_pool *pool, struct stream *s, enum side x)
+static void reopen(struct stream_pool *pool, struct stream *s, enum side x, struct half *h)
 {
-	struct half *h = half_of(s, x);
 	struct stream_side *side = &s->side[x];
 	uint64_t skip_left = h->reopen_skip - min_u64(h->reopen_skip, h->reopen_len);
 	h->can_reopen = false;
@@ -1375,21 +1345,20 @@ static void step_begin(struct stream_pool *pool, int64_t time_ns, uint64_t ordin
 	};
 }
 
-enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum side from,
-				const struct tcp_segment *segment, int64_t time_ns,
-				uint64_t ordinal)
+/*
+ * What the segment under hand means, before its bytes are placed. Not before the
+ * holds that were over have ended: so it does not matter when ticks come.
+ */
+static void admit(struct stream_pool *pool, struct stream *s)
 {
 	struct stream_step *step = &pool->step;
+	const struct tcp_segment *segment = step->segment;
+	enum side from = step->side;
 	bool is_rst = (segment->flags & TCP_RST) != 0;
 	bool is_syn = (segment->flags & TCP_SYN) != 0 && !is_rst;
 	enum syn syn = is_syn ? judge_syn(pool, s, from, segment) : SYN_REPEATS;
-	if (syn == SYN_NEW)
-		return STREAM_NEW_CONNECTION;
 
-	step_begin(pool, time_ns, ordinal);
-	step->segment = segment;
-	step->side = from;
-	s->fast = 0;
+	step->admitted = true;
 	set_flag(s, from, STREAM_SEEN);
 	for (unsigned i = 0; s->cold != NULL && i < 2; i++)
 		if (s->cold->half[i].hole.kind != HOLE_NONE)
@@ -1398,15 +1367,15 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 		pool->counters.urgent++;
 
 	if (is_rst) {
-		step->active = accept_rst(s, from, segment, &step->seq);
-		step->flags = TCP_RST;
-		if (!step->active)
+		if (accept_rst(s, from, segment, &step->seq))
+			step->flags = TCP_RST;
+		else
 			pool->counters.rst_ignored++;
-		return STREAM_TAKEN;
+		return;
 	}
-	if (syn == SYN_IGNORED) {
+	if (syn == SYN_IGNORED || syn == SYN_NEW) {
 		pool->counters.syn_ignored++;
-		return STREAM_TAKEN;
+		return;
 	}
 	uint32_t seq = segment->seq + (is_syn ? 1U : 0U);
 	uint32_t len = segment->payload_len;
@@ -1425,7 +1394,7 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 		clear_flag(s, from, STREAM_SOFT);
 	}
 	if (is_far(pool, s, from, seq, len, &step->jump))
-		return STREAM_TAKEN;
+		return;
 	if (!step->jump)
 		take_ack(s, step, segment);
 
@@ -1434,7 +1403,6 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 	step->left = span_head(segment->payload, len);
 	step->cut = len - (uint32_t)step->left.len;
 	step->flags = is_syn ? 0 : segment->flags & TCP_FIN;
-	step->active = len > 0 || step->flags != 0 || step->jump;
 	if (h != NULL && h->rst.set && seq_diff(seq + len, h->rst.seq) > 0) {
 		h->rst.set = false; /* whoever reset the connection would not go on */
 		pool->counters.rst_ignored++;
@@ -1442,7 +1410,7 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 	if (h != NULL && h->can_reopen && !step->jump) {
 		uint32_t end = seq + len + (step->flags != 0 ? 1U : 0U);
 		if (seq_diff(seq, h->reopen_at) <= 0 && seq_diff(end, h->reopen_at) > 0)
-			reopen(pool, s, from);
+			reopen(pool, s, from, h);
 		else if (len > 0 && seq_diff(seq, h->reopen_at) > 0)
 			h->can_reopen = false;
 	}
@@ -1453,6 +1421,51 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 		set_flag(s, from, STREAM_OFFLOAD);
 		pool->counters.checksum_offload++;
 	}
+}
+
+bool stream_pull(struct stream_pool *pool, struct stream *s, struct stream_event *event)
+{
+	struct stream_step *step = &pool->step;
+	spent_release(pool);
+	for (;;) {
+		if (drain(pool, s, event))
+			return true;
+		/* Holes that were revealed by an ended hold start where that ended. */
+		if ((!step->active || step->ended) && watch_holes(pool, s, event))
+			return true;
+		bool declared;
+		if (end_hold(pool, s, &declared, event))
+			return true;
+		if (declared)
+			continue;
+		if (!step->active)
+			break;
+		step->ended = false;
+		step->clock_ns = step->time_ns;
+		step->clock_ordinal = step->ordinal;
+		if (!step->admitted)
+			admit(pool, s);
+		if (place(pool, s, event))
+			return true;
+	}
+	step->finishing = false;
+	step->segment = NULL;
+	settle(pool, s);
+	return false;
+}
+
+enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum side from,
+				const struct tcp_segment *segment, int64_t time_ns,
+				uint64_t ordinal)
+{
+	if ((segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN &&
+	    judge_syn(pool, s, from, segment) == SYN_NEW)
+		return STREAM_NEW_CONNECTION;
+	step_begin(pool, time_ns, ordinal);
+	pool->step.segment = segment;
+	pool->step.side = from;
+	pool->step.active = true;
+	s->fast = 0;
 	return STREAM_TAKEN;
 }
 

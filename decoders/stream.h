@@ -149,7 +149,8 @@ struct stream {
 struct stream_step {
 	const struct tcp_segment *segment; /* NULL: a tick or the end */
 	enum side side;
-	bool active;      /* payload or flags are still to be placed */
+	bool active;      /* the segment is still to be placed */
+	bool admitted;    /* what it means was looked at */
 	bool finishing;   /* everything is to be released */
 	bool ended;       /* a hold ended before this time: what it revealed starts there */
 	bool jump;        /* the side goes on at seq, whatever was expected */

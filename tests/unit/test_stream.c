@@ -646,6 +646,60 @@ Test(stream, random_segments)
 	free(f);
 }
 
+/* When ticks come, and how many, changes nothing of what is told. */
+Test(stream, ticks_change_nothing)
+{
+	static const char bytes[] =
+	    "the quick brown fox jumps over the lazy dog and all the others";
+	struct film *f = malloc(sizeof(*f));
+	char *first = malloc(sizeof(f->out));
+	for (uint64_t round = 1; round <= 1500; round++) {
+		for (int ticks = 0; ticks < 2; ticks++) {
+			uint64_t seed = round * 0x9e3779b97f4a7c15ULL;
+			uint64_t tick_seed = round;
+			uint32_t sent[2] = {1, 1};
+			film_init(f, bases[round % 4][0], bases[round % 4][1], 1 << 20);
+			film_handshake(f);
+			for (int i = 0; i < 40; i++) {
+				enum side x = (enum side)(random_next(&seed) & 1);
+				uint32_t len = (uint32_t)(random_next(&seed) % 8);
+				uint64_t dice = random_next(&seed) % 8;
+				struct tcp_segment segment = {
+				    .flags = TCP_ACK,
+				    .seq = f->isn[x] + sent[x],
+				    .ack = f->isn[1 - x] + sent[1 - x],
+				    .payload = span_of(bytes + i, len),
+				    .payload_len = len,
+				};
+				int64_t gap = (int64_t)(random_next(&seed) % 600) * MS;
+				sent[x] += len;
+				for (int64_t n = 0; ticks != 0 && n < 3; n++) {
+					int64_t at =
+					    f->now +
+					    (int64_t)(random_next(&tick_seed) % 200) * n * MS;
+					if (at > f->now + gap)
+						break;
+					stream_tick(&f->pool, &f->stream, at);
+					film_pull(f);
+				}
+				f->now += gap;
+				if (dice != 0)
+					film_push(f, x, &segment);
+			}
+			stream_finish(&f->pool, &f->stream, f->now, f->ordinal);
+			film_pull(f);
+			if (ticks == 0)
+				memcpy(first, f->out, sizeof(f->out));
+			else
+				cr_assert_str_eq(f->out, first, "round %d: %s\n%s", (int)round,
+						 f->out, first);
+			film_end(f);
+		}
+	}
+	free(first);
+	free(f);
+}
+
 /* The fast path takes what the shunt is for, and gives back what it was lent. */
 Test(stream, fast_path)
 {
