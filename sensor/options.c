@@ -384,8 +384,8 @@ static bool set_defaults(struct options *options, FILE *errors)
 }
 
 /*
- * One file serves every command: a key that only another command has is passed
- * over, a key that none has is an error.
+ * One file serves replay and watch: a key that only the other has is passed
+ * over, a key that neither has is an error.
  */
 static bool load_config(struct options *options, const char *path, FILE *errors)
 {
@@ -405,7 +405,7 @@ static bool load_config(struct options *options, const char *path, FILE *errors)
 		    find_spec(1U << options->command, setting->key, len);
 
 		if (!spec) {
-			if (!find_spec(~0U, setting->key, len))
+			if (!find_spec(R | W, setting->key, len))
 				ok = complain(&origin, setting->key, "no such option");
 			continue;
 		}

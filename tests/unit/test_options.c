@@ -197,7 +197,7 @@ Test(options, command_line_wins_over_file)
 
 	config_with(
 	    "# a comment\nports: [2525, 26]\nsessions: s.json\nseverity:\n  tls-weak: high\n"
-	    "group: other-command\nshow-addresses: true\nlog-level: debug\n",
+	    "interface: eth0\nshow-addresses: true\nlog-level: debug\n",
 	    path);
 	struct outcome got = parse(WORDS("replay", "--ports", "24", "--config", path, "a"));
 
@@ -219,6 +219,7 @@ Test(options, file_errors_name_line_and_key)
 		const char *complaint;
 	} cases[] = {
 	    {"ports: 25\nwhat: 1\n", ":2: what: no such option"},
+	    {"group: only-of-tail\n", ":1: group: no such option"},
 	    {"quiet: maybe\n", ":1: quiet: \"maybe\" is neither true nor false"},
 	    {"\nworkers: 1000\n", ":2: workers: \"1000\" is not between 1 and 64"},
 	    {"quiet: true\nquiet: true\n", ":2: quiet: given twice"},
