@@ -29,6 +29,9 @@
 /* Link types in one input, each with a compiled filter: those that are read, and room. */
 #define LIMIT_FILTER_LINK_TYPES 32
 
+/* The rule catalogue as JSON, with the buffer's growth: about 12 KiB, and room. */
+#define LIMIT_CATALOGUE (256 * 1024)
+
 /* A line in the log; longer ones are cut. The journal's own default is 48 KiB. */
 #define LIMIT_LOG_LINE 1024
 

@@ -118,13 +118,6 @@ static unsigned choice_position(const char *choices, const char *word)
 	return 0;
 }
 
-#define SEVERITY_WORDS "low|medium|high|critical"
-
-enum option_severity option_severity_parse(const char *word)
-{
-	return (enum option_severity)choice_position(SEVERITY_WORDS, word);
-}
-
 /* Decimal digits, and for sizes one of K, M, G behind them. */
 static bool parse_number(const char *text, bool suffix_allowed, uint64_t *number)
 {
@@ -248,10 +241,11 @@ const char *option_pair_value(const char *item, size_t *name_len)
 	return item[*name_len] == '=' ? item + *name_len + 1 : item + *name_len;
 }
 
-/* Rule ids are words of small letters joined by hyphens; which exist, the judge knows. */
 static bool rule_known(const char *id, size_t len)
 {
-	return len > 0 && strspn(id, "abcdefghijklmnopqrstuvwxyz-") >= len;
+	enum rule rule;
+
+	return rule_by_id(span_of(id, len), &rule);
 }
 
 static bool check_item(const struct option_list *list, const char *value,
@@ -259,6 +253,7 @@ static bool check_item(const struct option_list *list, const char *value,
 {
 	size_t name_len;
 	const char *rest = option_pair_value(value, &name_len);
+	enum severity severity;
 
 	if (*value == '\0')
 		return complain(origin, spec->name, "is empty");
@@ -273,9 +268,8 @@ static bool check_item(const struct option_list *list, const char *value,
 		if (!rule_known(value, name_len))
 			return complain(origin, spec->name, "\"%.*s\" is no rule", (int)name_len,
 					value);
-		if (option_severity_parse(rest) == OPTION_SEVERITY_NONE)
-			return complain(origin, spec->name, "\"%s\" is none of %s", rest,
-					SEVERITY_WORDS);
+		if (!severity_by_word(span_of(rest, strlen(rest)), &severity))
+			return complain(origin, spec->name, "\"%s\" is no severity", rest);
 	}
 	if (spec->kind != OPTION_PAIRS)
 		return true;
@@ -428,15 +422,15 @@ struct argument {
 	const char *value;
 };
 
-struct cursor {
+struct word_cursor {
 	int argc;
-	char *const *argv;
+	const char *const *argv;
 	int next;
 	size_t letter; /* within a group of short options, or 0 */
 	bool inputs_only;
 };
 
-static bool take_value(struct cursor *cursor, struct argument *argument, const char *attached,
+static bool take_value(struct word_cursor *cursor, struct argument *argument, const char *attached,
 		       const struct origin *origin)
 {
 	const struct option_spec *spec = argument->spec;
@@ -455,7 +449,7 @@ static bool take_value(struct cursor *cursor, struct argument *argument, const c
 	return true;
 }
 
-static bool take_long(struct cursor *cursor, unsigned command, const char *word,
+static bool take_long(struct word_cursor *cursor, unsigned command, const char *word,
 		      struct argument *argument, const struct origin *origin)
 {
 	size_t len = strcspn(word, "=");
@@ -466,7 +460,7 @@ static bool take_long(struct cursor *cursor, unsigned command, const char *word,
 	return take_value(cursor, argument, word[len] == '=' ? word + len + 1 : NULL, origin);
 }
 
-static bool take_short(struct cursor *cursor, unsigned command, const char *word,
+static bool take_short(struct word_cursor *cursor, unsigned command, const char *word,
 		       struct argument *argument, const struct origin *origin)
 {
 	char letter = word[cursor->letter];
@@ -487,7 +481,7 @@ static bool take_short(struct cursor *cursor, unsigned command, const char *word
 	return take_value(cursor, argument, *rest == '\0' ? NULL : rest, origin);
 }
 
-static bool take_argument(struct cursor *cursor, unsigned command, struct argument *argument,
+static bool take_argument(struct word_cursor *cursor, unsigned command, struct argument *argument,
 			  const struct origin *origin)
 {
 	const char *word = cursor->argv[cursor->next];
@@ -507,12 +501,12 @@ static bool take_argument(struct cursor *cursor, unsigned command, struct argume
 }
 
 /* With apply false nothing is set but what decides how to go on: config and help. */
-static bool walk_arguments(struct options *options, int argc, char *const *argv, bool apply,
+static bool walk_arguments(struct options *options, int argc, const char *const *argv, bool apply,
 			   FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
 	unsigned command = 1U << options->command;
-	struct cursor cursor = {.argc = argc, .argv = argv, .next = 2};
+	struct word_cursor cursor = {.argc = argc, .argv = argv, .next = 2};
 	bool touched[SPEC_COUNT] = {false};
 
 	while (cursor.next < argc) {
@@ -626,7 +620,7 @@ static bool check_together(struct options *options, FILE *errors)
 }
 
 /* The words in front of a command: --help and --version. */
-static bool choose_command(struct options *options, int argc, char *const *argv,
+static bool choose_command(struct options *options, int argc, const char *const *argv,
 			   const struct origin *origin)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
@@ -653,7 +647,7 @@ static bool choose_command(struct options *options, int argc, char *const *argv,
 	return true;
 }
 
-bool options_parse(struct options *options, int argc, char *const *argv, FILE *errors)
+bool options_parse(struct options *options, int argc, const char *const *argv, FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
 
@@ -690,24 +684,32 @@ void options_free(struct options *options)
 	list_clear(&options->inputs);
 }
 
-enum option_severity options_rule_severity(const struct options *options, const char *rule)
+uint32_t options_disabled_rules(const struct options *options)
 {
+	uint32_t set = 0;
+
+	for (size_t i = 0; i < options->disabled.count; i++) {
+		const char *id = options->disabled.items[i];
+		enum rule rule;
+
+		if (rule_by_id(span_of(id, strlen(id)), &rule))
+			set |= UINT32_C(1) << rule;
+	}
+	return set;
+}
+
+bool options_rule_severity(const struct options *options, enum rule rule, enum severity *severity)
+{
+	const char *id = rule_info(rule)->id;
+
 	for (size_t i = options->severities.count; i-- > 0;) {
 		const char *item = options->severities.items[i];
 		size_t len;
 		const char *level = option_pair_value(item, &len);
 
-		if (strlen(rule) == len && memcmp(item, rule, len) == 0)
-			return option_severity_parse(level);
+		if (strlen(id) == len && memcmp(item, id, len) == 0)
+			return severity_by_word(span_of(level, strlen(level)), severity);
 	}
-	return OPTION_SEVERITY_NONE;
-}
-
-bool options_rule_disabled(const struct options *options, const char *rule)
-{
-	for (size_t i = 0; i < options->disabled.count; i++)
-		if (strcmp(options->disabled.items[i], rule) == 0)
-			return true;
 	return false;
 }
 

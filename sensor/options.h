@@ -9,6 +9,8 @@
 #ifndef SENSOR_OPTIONS_H
 #define SENSOR_OPTIONS_H
 
+#include "alerts/rules.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,15 +48,6 @@ enum option_kind {
 	OPTION_CHOICE,      /* unsigned: 0 not given, else 1 + position among the words */
 	OPTION_CONFIG,      /* char *; not a key of the file itself */
 	OPTION_HELP,        /* no field: asks for help */
-};
-
-/* Values of fail_on and tail_severity, and of a RULE=LEVEL. */
-enum option_severity {
-	OPTION_SEVERITY_NONE,
-	OPTION_SEVERITY_LOW,
-	OPTION_SEVERITY_MEDIUM,
-	OPTION_SEVERITY_HIGH,
-	OPTION_SEVERITY_CRITICAL,
 };
 
 struct option_list {
@@ -104,7 +97,7 @@ struct options {
 	bool show_addresses;
 	bool show_accounts;
 	bool quiet;
-	unsigned fail_on;
+	unsigned fail_on; /* 0: never, else 1 + enum severity */
 
 	char *redis;
 	char *outbox;
@@ -122,7 +115,7 @@ struct options {
 	char *tail_group;
 	char *tail_consumer;
 	char *tail_since;
-	unsigned tail_severity;
+	unsigned tail_severity; /* 0: all, else 1 + enum severity */
 	struct option_list tail_rules;
 
 	char *config;
@@ -135,7 +128,7 @@ struct options {
  * false after one sentence on errors that names the option (or file, line and
  * key) and the value: the program then ends with STATUS_WRONG_USE.
  */
-bool options_parse(struct options *options, int argc, char *const *argv, FILE *errors);
+bool options_parse(struct options *options, int argc, const char *const *argv, FILE *errors);
 
 void options_free(struct options *options);
 
@@ -151,12 +144,10 @@ bool options_use_stdout(const struct options *options);
  */
 const char *option_pair_value(const char *item, size_t *name_len);
 
-/* low, medium, high, critical -> enum option_severity; 0 for any other word. */
-enum option_severity option_severity_parse(const char *word);
+/* The rules of --disable: a set of bits 1U << enum rule. */
+uint32_t options_disabled_rules(const struct options *options);
 
-/* The rule's --severity, or OPTION_SEVERITY_NONE. The last one given counts. */
-enum option_severity options_rule_severity(const struct options *options, const char *rule);
-
-bool options_rule_disabled(const struct options *options, const char *rule);
+/* The severity that --severity gives the rule, the last one counts; false if it gives none. */
+bool options_rule_severity(const struct options *options, enum rule rule, enum severity *severity);
 
 #endif

@@ -26,7 +26,7 @@ static struct outcome parse(const char *const *words)
 
 	for (; words[argc - 1]; argc++)
 		argv[argc] = words[argc - 1];
-	outcome.ok = options_parse(&outcome.options, argc, (char *const *)argv, errors);
+	outcome.ok = options_parse(&outcome.options, argc, argv, errors);
 	fclose(errors);
 	return outcome;
 }
@@ -53,7 +53,7 @@ Test(options, defaults)
 	cr_expect_eq(got.options.workers, 1);
 	cr_expect_null(got.options.alerts);
 	cr_expect_not_null(got.options.sensor);
-	cr_expect_eq(got.options.fail_on, OPTION_SEVERITY_NONE);
+	cr_expect_eq(got.options.fail_on, 0);
 	finish(&got);
 }
 
@@ -97,12 +97,13 @@ Test(options, severity_and_disable)
 {
 	struct outcome got = parse(WORDS("replay", "--severity", "tls-weak=low", "--severity",
 					 "tls-weak=critical", "--disable", "plaintext-mail", "a"));
+	enum severity severity;
 
 	cr_assert(got.ok, "%s", got.errors);
-	cr_expect_eq(options_rule_severity(&got.options, "tls-weak"), OPTION_SEVERITY_CRITICAL);
-	cr_expect_eq(options_rule_severity(&got.options, "tls"), OPTION_SEVERITY_NONE);
-	cr_expect(options_rule_disabled(&got.options, "plaintext-mail"));
-	cr_expect_not(options_rule_disabled(&got.options, "plaintext"));
+	cr_expect(options_rule_severity(&got.options, RULE_TLS_WEAK, &severity));
+	cr_expect_eq(severity, SEVERITY_CRITICAL);
+	cr_expect_not(options_rule_severity(&got.options, RULE_TLS_DOWNGRADE, &severity));
+	cr_expect_eq(options_disabled_rules(&got.options), 1U << RULE_PLAINTEXT_MAIL);
 	finish(&got);
 }
 
@@ -156,9 +157,9 @@ Test(options, wrong_use_is_named)
 	    {WORDS("replay", "a", "--fail-on", "bad"), "none of low|medium|high|critical"},
 	    {WORDS("replay", "a", "--fail-on", "low|medium"), "none of low|medium|high|critical"},
 	    {WORDS("replay", "a", "--severity", "tls-weak"), "\"tls-weak\" is not RULE=LEVEL"},
-	    {WORDS("replay", "a", "--severity", "tls-weak=bad"), "\"bad\" is none of"},
+	    {WORDS("replay", "a", "--severity", "tls-weak=bad"), "\"bad\" is no severity"},
 	    {WORDS("replay", "a", "--severity", "TLS=low"), "\"TLS\" is no rule"},
-	    {WORDS("replay", "a", "--disable", "No Rule"), "\"No Rule\" is no rule"},
+	    {WORDS("replay", "a", "--disable", "no-rule"), "\"no-rule\" is no rule"},
 	    {WORDS("replay", "a", "--tap", "=x"), "\"=x\" is not NAME=SOURCE"},
 	    {WORDS("replay", "--tap", "a=x", "--tap", "a=y"), "\"a\" is given twice"},
 	    {WORDS("replay", "a", "--baseline-readonly"), "needs --baseline"},
@@ -200,6 +201,7 @@ Test(options, command_line_wins_over_file)
 	    "interface: eth0\nshow-addresses: true\nlog-level: debug\n",
 	    path);
 	struct outcome got = parse(WORDS("replay", "--ports", "24", "--config", path, "a"));
+	enum severity severity;
 
 	unlink(path);
 	cr_assert(got.ok, "%s", got.errors);
@@ -208,7 +210,8 @@ Test(options, command_line_wins_over_file)
 	cr_expect_str_eq(got.options.sessions, "s.json");
 	cr_expect(got.options.show_addresses);
 	cr_expect_eq(got.options.log_level, 4);
-	cr_expect_eq(options_rule_severity(&got.options, "tls-weak"), OPTION_SEVERITY_HIGH);
+	cr_expect(options_rule_severity(&got.options, RULE_TLS_WEAK, &severity));
+	cr_expect_eq(severity, SEVERITY_HIGH);
 	finish(&got);
 }
 
