@@ -78,32 +78,52 @@ Test(packet, straight_path_is_the_general_one)
 	}
 }
 
+#define NO_LENGTH "4500 0000 0001 4000 4006 0000 c0000201 c6336402"
+
 Test(packet, trailer_and_check_sequence_are_no_payload)
 {
 	static const struct {
 		const char *name;
+		uint32_t link_type;
 		const char *layers[FRAME_LAYERS];
 		unsigned fcs_len;
 	} rows[] = {
 	    {"padding",
+	     LINKTYPE_ETHERNET,
 	     {MACS "0800", "4500 0030 0001 4000 4006 0000 c0000201 c6336402", "tcp", "000000"},
 	     0},
 	    {"check sequence",
+	     LINKTYPE_ETHERNET,
 	     {MACS "0800", "4500 0030 0001 4000 4006 0000 c0000201 c6336402", "tcp", "11223344"},
 	     4},
-	    {"check sequence behind a length of 0",
-	     {MACS "0800", "4500 0000 0001 4000 4006 0000 c0000201 c6336402", "tcp", "11223344"},
+	    /* Where the datagram does not say how long it is, the layer around it has to. */
+	    {"check sequence, no length",
+	     LINKTYPE_ETHERNET,
+	     {MACS "0800", NO_LENGTH, "tcp", "11223344"},
 	     4},
+	    {"PPPoE's length, no other",
+	     LINKTYPE_ETHERNET,
+	     {MACS "8864 1100 0001 0032 0021", NO_LENGTH, "tcp", "0000"},
+	     0},
+	    {"802.3 length, no other",
+	     LINKTYPE_ETHERNET,
+	     {MACS "0038 aaaa03 000000 0800", NO_LENGTH, "tcp", "0000"},
+	     0},
+	    {"radiotap's check sequence, no length",
+	     LINKTYPE_IEEE802_11_RADIOTAP,
+	     {"00 00 0900 02000000 10", "0802 0000 020000000001 020000000002 020000000003 1000",
+	      "aaaa03 000000 0800", NO_LENGTH, "tcp", "11223344"},
+	     0},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct fixture f;
 		struct frame frame;
 		start(&f, false);
 		frame_build(&frame, rows[i].layers);
-		cr_expect_eq(packet_decode(&f.decoder, LINKTYPE_ETHERNET, rows[i].fcs_len, 0,
+		cr_expect_eq(packet_decode(&f.decoder, rows[i].link_type, rows[i].fcs_len, 0,
 					   span_of(frame.bytes, frame.len), (uint32_t)frame.len,
 					   &f.segment),
-			     PACKET_TCP);
+			     PACKET_TCP, "%s", rows[i].name);
 		cr_expect(span_equal(f.segment.payload, span_str("EHLO a\r\n")), "%s",
 			  rows[i].name);
 		cr_expect_eq(f.segment.payload_len, 8, "%s", rows[i].name);
