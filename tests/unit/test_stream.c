@@ -700,6 +700,37 @@ Test(stream, ticks_change_nothing)
 	free(f);
 }
 
+/* A contradiction with a bad checksum is none, unless all of that host's are bad (offload). */
+Test(stream, bad_checksum)
+{
+	static const uint8_t header[20 + 3] = {[12] = 0x50, [20] = 'a', 'X', 'c'};
+	struct film *f = malloc(sizeof(*f));
+	for (int offload = 0; offload < 2; offload++) {
+		film_init(f, 100, 200, 1 << 20);
+		film_handshake(f);
+		struct tcp_segment segment = {
+		    .src = {.addr = {.bytes = {10, 0, 0, 1}, .version = 4}, .port = 1025},
+		    .dst = {.addr = {.bytes = {10, 0, 0, 2}, .version = 4}, .port = 25},
+		    .flags = TCP_ACK,
+		    .seq = 101,
+		    .ack = 201,
+		    .payload = span_str("abc"),
+		    .payload_len = 3,
+		};
+		if (offload != 0)
+			segment.checked = span_of(header, sizeof(header));
+		film_push(f, SIDE_CLIENT, &segment);
+		segment.checked = span_of(header, sizeof(header));
+		segment.payload = span_of(header + 20, 3);
+		film_push(f, SIDE_CLIENT, &segment);
+		cr_expect_str_eq(f->out, offload != 0 ? "c:abc c!X@1" : "c:abc");
+		cr_expect_eq(f->pool.counters.bad_checksum, offload != 0 ? 0 : 1);
+		cr_expect_eq(f->pool.counters.checksum_offload, offload != 0 ? 1 : 0);
+		film_end(f);
+	}
+	free(f);
+}
+
 /* The fast path takes what the shunt is for, and gives back what it was lent. */
 Test(stream, fast_path)
 {
