@@ -8,7 +8,7 @@
 #   golden    every bundled capture against its stored output and its manifest
 #   live      real programs in network namespaces; need root
 #
-# A script among them passes with 0, fails with anything else, and with 77 was
+# A script among them is given the program to test, passes with 0, fails with anything else, and with 77 was
 # skipped: the last line it printed is the reason. The last line here is
 # "N passed, N failed, N skipped"; the exit status is 0 if nothing failed.
 #
@@ -121,7 +121,7 @@ for kind in "${kinds[@]}"; do
 		;;
 	golden | live)
 		for file in tests/"$kind"/*; do
-			[ -f "$file" ] && [ -x "$file" ] && script "${file#tests/}" "$file"
+			[ -f "$file" ] && [ -x "$file" ] && script "${file#tests/}" "$file" "$STRIPWATCH"
 		done
 		;;
 	*)

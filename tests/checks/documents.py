@@ -222,7 +222,7 @@ def check_sample(name, text, options, schema):
     """The sample is all comments; taken out of them it is a valid file with every key."""
     if yaml.safe_load(text) is not None:
         yield f"{name}: sets something as it stands"
-    bare = "\n".join(re.findall(r"^#([a-z][a-z-]*:.*|  ?[-a-z].*)$", text, flags=re.M))
+    bare = "\n".join(re.findall(r"^#([a-z][a-z-]*:.*|  [-a-z].*)$", text, flags=re.M))
     try:
         values = yaml.safe_load(bare) or {}
         jsonschema.validate(values, json.loads(schema))
