@@ -91,6 +91,9 @@ enum {
 #define CLIENT_NETWORK 0xc6120000U /* 198.18.0.0/16 */
 #define SERVER_NETWORK 0xc6130000U /* 198.19.0.0/16 */
 
+/* No protocol's: the bytes alone are to be recognised. */
+static const uint16_t neutral_port[2] = {50021, 40013};
+
 struct application_detector {
 	struct ndpi_detection_module_struct *module;
 	/*
@@ -128,7 +131,6 @@ static void write_headers(struct question *question, bool from_server, size_t le
 {
 	uint32_t host = question->detector->questions & 0xffffU;
 	uint32_t address[2] = {CLIENT_NETWORK | host, SERVER_NETWORK | host};
-	uint16_t port[2] = {question->flow->client_port, question->flow->server_port};
 	uint8_t *ip = question->packet, *tcp = question->packet + IP_HEADER_LEN;
 
 	memset(question->packet, 0, HEADERS_LEN);
@@ -138,8 +140,8 @@ static void write_headers(struct question *question, bool from_server, size_t le
 	ip[9] = 6;
 	put_u32(ip + 12, address[from_server]);
 	put_u32(ip + 16, address[!from_server]);
-	put_u16(tcp, port[from_server]);
-	put_u16(tcp + 2, port[!from_server]);
+	put_u16(tcp, neutral_port[from_server]);
+	put_u16(tcp + 2, neutral_port[!from_server]);
 	put_u32(tcp + 4, question->seq[from_server]);
 	put_u32(tcp + 8, question->seq[!from_server]);
 	tcp[12] = TCP_HEADER_LEN / 4 << 4;

@@ -51,11 +51,13 @@ struct application_detector *application_detector_create(void);
 /* NULL is allowed. */
 void application_detector_destroy(struct application_detector *detector);
 
-/* The first reassembled bytes of a connection. Either side may be empty. */
+/*
+ * The first reassembled bytes of a connection. Either side may be empty. Ports are left
+ * out on purpose: nDPI would take port 25 for an answer.
+ */
 struct application_flow {
 	struct span client, server;
 	bool server_first; /* the server spoke first, as in SMTP */
-	uint16_t client_port, server_port;
 };
 
 /*
