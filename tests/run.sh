@@ -42,10 +42,11 @@ fail() {
 	failures+=("$1")
 }
 
-# build PRESET: configures and builds; a failure ends the run, as nothing else would tell more.
+# build PRESET TARGET...: configures and builds; a failure ends the run, as nothing else would
+# tell more.
 build() {
 	say "== building ($1)"
-	if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+	if ! { cmake --preset "$1" && cmake --build --preset "$1" --target "${@:2}"; } >"$log" 2>&1; then
 		grep -E 'error|warning|FAILED' "$log" | head -n 40
 		tail -n 20 "$log"
 		fail "build $1"
@@ -96,8 +97,8 @@ script() {
 }
 
 deploy/bootstrap.sh --tests || { fail "packages"; finish; }
-build release
-build asan
+build release stripwatch_engine alert_load
+build asan all
 export STRIPWATCH="$PWD/build/release/stripwatch"
 export STRIPWATCH_ASAN="$PWD/build/asan/stripwatch"
 

@@ -39,7 +39,7 @@ LIBRARIES = {
         "decoders/digest.c": "digests",
         "alerts/redis_tls.c": "TLS to Redis",
     },
-    "hiredis/": {"alerts/redis_protocol.c": "the protocol", "alerts/redis_connection.c": "connections"},
+    "hiredis/": {"alerts/redis_link.c": "the protocol"},
     "yaml.h": {"sensor/config.c": "configuration", "alerts/policy.c": "policy"},
     "jansson.h": {"alerts/json_read.c": "reading JSON"},
     "sqlite3.h": {"alerts/baseline_store.c": "the baseline"},
@@ -92,7 +92,7 @@ def strip_comments(text, keep_strings=False):
         token = match.group(0)
         if token.startswith("/"):
             return re.sub(r"[^\n]", " ", token)
-        return token if keep_strings else token[0] + token[-1]
+        return token if keep_strings else token[0] + " " * (len(token) - 2) + token[-1]
 
     return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
 
