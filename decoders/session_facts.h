@@ -101,6 +101,8 @@ struct session_tls {
 	bool resumed;            /* an abbreviated handshake or an accepted PSK */
 	bool fallback_scsv;      /* TLS_FALLBACK_SCSV was offered (RFC 7507) */
 	bool sentinel;           /* downgrade sentinel in ServerHello.random (RFC 8446 4.1.3) */
+	bool rolled_back;        /* proof of a rollback: sentinel against offered_more, or
+				    inappropriate_fallback */
 	bool offered_more;       /* the client offered a version above the one negotiated */
 	bool rejected_by_client; /* 1.3: the client's only protected record was alert-sized, and it
 				    closed */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decoders/dialogue.h"
+
+struct line_header {
+	uint64_t previous; /* position + 1 of the session's line before; 0: none */
+	uint16_t len;
+	uint16_t side;
+};
+
+/* A line being put together, cut at its maximum. */
+struct line_writer {
+	uint8_t bytes[DIALOGUE_LINE_MAX];
+	size_t len;
+};
+
+static void put_bytes(struct line_writer *w, struct span s)
+{
+	size_t room = sizeof w->bytes - w->len;
+	size_t n = s.len < room ? s.len : room;
+	if (n > 0)
+		memcpy(w->bytes + w->len, s.ptr, n);
+	w->len += n;
+}
+
+#define PUT_LITERAL(w, literal) put_bytes((w), span_of((literal), sizeof(literal) - 1))
+
+static void put_redacted(struct line_writer *w)
+{
+	PUT_LITERAL(w, "[redacted]");
+}
+
+/* Where the local part in front of the '@' at position at begins. */
+static size_t local_part_start(struct span text, size_t at)
+{
+	size_t start = at;
+	if (start > 0 && text.ptr[start - 1] == '"') {
+		start--;
+		while (start > 0 && text.ptr[start - 1] != '"')
+			start--;
+		return start > 0 ? start - 1 : 0;
+	}
+	while (start > 0) {
+		uint8_t c = text.ptr[start - 1];
+		if (c == '<' || c == '>' || c == ' ' || c == '\t' || c == ':' || c == ',' ||
+		    c == ';' || c == '(' || c == '=')
+			break;
+		start--;
+	}
+	return start;
+}
+
+/* Copies text with the local part of whatever looks like an address replaced. */
+static void put_addresses(struct line_writer *w, const struct redaction *redaction,
+			  struct span text)
+{
+	size_t done = 0;
+	for (size_t i = 0; !redaction->show_addresses && i < text.len; i++) {
+		if (text.ptr[i] != '@')
+			continue;
+		size_t start = local_part_start(text, i);
+		if (start < done)
+			start = done;
+		put_bytes(w, span_of(text.ptr + done, start - done));
+		put_redacted(w);
+		done = i;
+	}
+	put_bytes(w, span_skip(text, done));
+}
+
+static void put_path(struct line_writer *w, const struct redaction *redaction, struct span argument)
+{
+	struct span path = smtp_path(argument);
+	if (redaction->show_addresses || path.len == 0) {
+		put_bytes(w, argument);
+		return;
+	}
+	struct span domain = smtp_path_domain(path);
+	size_t before = (size_t)(path.ptr - argument.ptr);
+	put_bytes(w, span_head(argument, before));
+	put_redacted(w);
+	if (domain.len > 0) {
+		PUT_LITERAL(w, "@");
+		put_bytes(w, domain);
+	}
+	/* Parameters may carry addresses too: AUTH=, ORCPT=. */
+	put_addresses(w, redaction, span_skip(argument, before + path.len));
+}
+
+void dialogue_ring_init(struct dialogue_ring *ring, struct budget *budget, size_t size)
+{
+	*ring = (struct dialogue_ring){.bytes = budget_alloc(budget, size)};
+	ring->size = ring->bytes != NULL ? size : 0;
+}
+
+void dialogue_ring_free(struct dialogue_ring *ring, struct budget *budget)
+{
+	budget_free(budget, ring->bytes, ring->size);
+	ring->bytes = NULL;
+	ring->size = 0;
+}
+
+static void ring_append(struct dialogue_ring *ring, struct dialogue *dialogue, enum side side,
+			const struct line_writer *w)
+{
+	struct line_header header = {
+	    .previous = dialogue->last, .len = (uint16_t)w->len, .side = (uint16_t)side};
+	size_t need = sizeof header + w->len;
+	dialogue->lines++;
+	if (need > ring->size)
+		return;
+	/* A line never wraps: the tail that is too short is passed over. */
+	size_t at = (size_t)(ring->written % ring->size);
+	if (ring->size - at < need) {
+		ring->written += ring->size - at;
+		at = 0;
+	}
+	memcpy(ring->bytes + at, &header, sizeof header);
+	memcpy(ring->bytes + at + sizeof header, w->bytes, w->len);
+	dialogue->last = ring->written + 1;
+	ring->written += need;
+}
+
+void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
+		      const struct redaction *redaction, struct span line, bool continuation)
+{
+	struct line_writer w = {.len = 0};
+	struct smtp_command command = smtp_parse_command(line);
+
+	if (continuation || command.verb == SMTP_VERB_UNKNOWN) {
+		if (!continuation && smtp_command_is_masked(line))
+			PUT_LITERAL(&w, "XXXXXXXX");
+		else
+			put_redacted(&w);
+		ring_append(ring, dialogue, SIDE_CLIENT, &w);
+		return;
+	}
+	const char *verb = smtp_verb_text(command.verb);
+	for (size_t i = 0; verb[i] != '\0'; i++)
+		put_bytes(&w, span_of(&verb[i], 1));
+	if (command.argument.len > 0) {
+		PUT_LITERAL(&w, " ");
+		if (command.verb == SMTP_VERB_AUTH || command.verb == SMTP_VERB_EXPS) {
+			struct span rest = command.argument;
+			put_bytes(&w, span_head(smtp_next_token(&rest),
+						32)); /* the mechanism is no secret */
+			if (rest.len > 0) {
+				PUT_LITERAL(&w, " ");
+				put_redacted(&w);
+			}
+		} else if (smtp_verb_is_secret(command.verb)) {
+			put_redacted(&w);
+		} else if (command.verb == SMTP_VERB_MAIL || command.verb == SMTP_VERB_RCPT) {
+			put_path(&w, redaction, command.argument);
+		} else {
+			put_addresses(&w, redaction, command.argument);
+		}
+	}
+	ring_append(ring, dialogue, SIDE_CLIENT, &w);
+}
+
+/* Whether text begins with an enhanced status code (RFC 3463): 2.1.0 */
+static size_t enhanced_status_len(struct span text)
+{
+	size_t dots = 0, i = 0;
+	while (i < text.len && ((text.ptr[i] >= '0' && text.ptr[i] <= '9') || text.ptr[i] == '.'))
+		dots += text.ptr[i++] == '.';
+	return dots == 2 ? i : 0;
+}
+
+void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
+		    const struct redaction *redaction, struct span line, enum smtp_verb answered)
+{
+	struct line_writer w = {.len = 0};
+	struct smtp_reply_line reply;
+	bool is_reply = smtp_parse_reply_line(line, &reply);
+
+	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	if (!is_reply) {
+		put_redacted(&w); /* no reply: nobody can say what it holds */
+	} else {
+		put_bytes(&w, span_head(line, 4));
+		bool addresses = answered == SMTP_VERB_MAIL || answered == SMTP_VERB_RCPT;
+		bool echo = answered != SMTP_VERB_COUNT && smtp_verb_is_secret(answered);
+		if (reply.text.len > 0 && (echo || (addresses && !redaction->show_addresses))) {
+			size_t status = enhanced_status_len(reply.text);
+			put_bytes(&w, span_head(reply.text, status));
+			if (reply.text.len > status) {
+				if (status > 0)
+					PUT_LITERAL(&w, " ");
+				put_redacted(&w);
+			}
+		} else {
+			put_addresses(&w, redaction, span_head(reply.text, 2 * DIALOGUE_LINE_MAX));
+		}
+	}
+	while (w.len > 0 && w.bytes[w.len - 1] == '\r')
+		w.len--;
+	ring_append(ring, dialogue, SIDE_SERVER, &w);
+}
+
+void dialogue_note(struct dialogue_ring *ring, struct dialogue *dialogue, enum side side,
+		   struct span note)
+{
+	struct line_writer w = {.len = 0};
+	put_bytes(&w, note);
+	ring_append(ring, dialogue, side, &w);
+}
+
+/* Whether the line at position is still whole in the ring. */
+static bool line_is_there(const struct dialogue_ring *ring, uint64_t position)
+{
+	return ring->written - position <= ring->size;
+}
+
+size_t dialogue_collect(struct dialogue_ring *ring, const struct dialogue *dialogue, uint8_t *out,
+			size_t cap, bool *evicted)
+{
+	uint64_t positions[DIALOGUE_LINES_MAX];
+	size_t count = 0;
+	uint64_t next = dialogue->last;
+
+	*evicted = false;
+	while (next != 0 && count < DIALOGUE_LINES_MAX) {
+		if (!line_is_there(ring, next - 1))
+			break;
+		struct line_header header;
+		memcpy(&header, ring->bytes + (next - 1) % ring->size, sizeof header);
+		positions[count++] = next - 1;
+		next = header.previous;
+	}
+	if (next != 0 && count < DIALOGUE_LINES_MAX) {
+		*evicted = true;
+		ring->evicted++;
+	}
+	if (dialogue->lines > 0 && dialogue->last == 0)
+		*evicted = true;
+
+	size_t len = 0;
+	while (count > 0) {
+		struct line_header header;
+		size_t at = (size_t)(positions[--count] % ring->size);
+		memcpy(&header, ring->bytes + at, sizeof header);
+		size_t need = (size_t)header.len + 3 + (len > 0);
+		if (cap - len < need)
+			break;
+		if (len > 0)
+			out[len++] = '\n';
+		out[len++] = header.side == SIDE_CLIENT ? 'C' : 'S';
+		out[len++] = ':';
+		out[len++] = ' ';
+		memcpy(out + len, ring->bytes + at + sizeof header, header.len);
+		len += header.len;
+	}
+	return len;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the session tracker share with one another and with nobody
+ * else: smtp_session.c (the client's side), smtp_replies.c (the server's side),
+ * session_tls.c (both after the upgrade), smtp_outcome.c (what it comes to).
+ */
+#ifndef DECODERS_SESSION_INTERNAL_H
+#define DECODERS_SESSION_INTERNAL_H
+
+#include "decoders/smtp_session.h"
+
+/* smtp_session.c */
+bool session_upgrade_failed(const struct smtp_session *session);
+void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
+			  struct span bytes);
+void session_hole(struct smtp_session *session, enum side side);
+void session_forget_pending(struct smtp_session *session);
+void session_reply_lost(struct smtp_session *session, const struct smtp_pending *pending);
+
+/* The reply to DATA is known, and with it what the client's next bytes are. */
+void session_data_answered(struct smtp_session *session, const struct smtp_context *context,
+			   uint16_t code);
+void session_upgrade_refused(struct smtp_session *session, const struct smtp_context *context);
+/* code 220, or 0 when the upgrade is beyond doubt but its reply was not seen */
+void session_upgrade_accepted(struct smtp_session *session, const struct smtp_context *context,
+			      uint16_t code);
+
+/* smtp_replies.c */
+void session_server_bytes(struct smtp_session *session, const struct smtp_context *context,
+			  struct span bytes);
+/* The rest of an open reply was missed. */
+void session_reply_abandon(struct smtp_session *session, const struct smtp_context *context);
+
+/* session_tls.c */
+bool session_looks_like_tls(struct span bytes);
+void session_tls_begin(struct smtp_session *session, const struct smtp_context *context,
+		       enum side side);
+void session_tls_bytes(struct smtp_session *session, const struct smtp_context *context,
+		       enum side side, struct span *bytes);
+void session_tls_gap(struct smtp_session *session, const struct smtp_context *context,
+		     enum side side, uint64_t len, bool in_skip);
+void session_tls_end(struct smtp_session *session, enum side side);
+uint64_t session_tls_skippable(struct smtp_session *session, enum side side);
+/* No more bytes: whether TLS came up, and if not, why. */
+void session_tls_settle(struct smtp_session *session);
+void session_tls_free(struct smtp_session *session, const struct smtp_context *context);
+
+#endif

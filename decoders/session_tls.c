@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's TLS part: from the 220 to STARTTLS, or from the first byte, on. */
+#include "decoders/session_internal.h"
+
+/* Content types and versions of a record header (RFC 8446 5.1). */
+bool session_looks_like_tls(struct span bytes)
+{
+	if (bytes.len == 0)
+		return false;
+	if (bytes.ptr[0] < 20 || bytes.ptr[0] > 23)
+		return false;
+	if (bytes.len > 1 && bytes.ptr[1] != 3)
+		return false;
+	if (bytes.len > 2 && bytes.ptr[2] > 4)
+		return false;
+	if (bytes.len > 4) {
+		unsigned len = (unsigned)bytes.ptr[3] << 8 | bytes.ptr[4];
+		return len > 0 && len <= 16384 + 2048;
+	}
+	return true;
+}
+
+void session_tls_begin(struct smtp_session *s, const struct smtp_context *context, enum side side)
+{
+	if (s->tls == NULL) {
+		s->tls = budget_alloc(context->budget, sizeof *s->tls);
+		if (s->tls == NULL) {
+			s->framing[side] = SMTP_FRAMING_FOREIGN; /* counted by the budget */
+			return;
+		}
+		tls_conversation_init(s->tls);
+	}
+	s->framing[side] = SMTP_FRAMING_TLS;
+	s->started[side] = true;
+	if (side == SIDE_SERVER && !s->upgrade_accepted && !s->facts.implicit_tls) {
+		/* TLS from a server without an upgrade that was seen. */
+		bool client_unseen = !s->side_seen[SIDE_CLIENT] || s->doubt.client_hole;
+		if (client_unseen && s->facts.starttls_code == 220) {
+			s->facts.requested = TRI_TRUE;
+			s->upgrade_accepted = true;
+		} else if (!s->greeting_done && s->from_start[SIDE_SERVER]) {
+			s->facts.implicit_tls = true;
+		}
+	}
+	line_free(&s->line[side], context->budget);
+}
+
+void session_tls_free(struct smtp_session *s, const struct smtp_context *context)
+{
+	if (s->tls == NULL)
+		return;
+	tls_conversation_free(s->tls, context->budget);
+	budget_free(context->budget, s->tls, sizeof *s->tls);
+	s->tls = NULL;
+}
+
+/* The side goes on in the clear: as SMTP again. */
+static void back_to_text(struct smtp_session *s, enum side side)
+{
+	s->framing[side] = SMTP_FRAMING_TEXT;
+	if (side == SIDE_CLIENT)
+		smtp_enter(s, SMTP_STATE_COMMANDS);
+}
+
+static void fail(struct smtp_session *s, enum tls_failure failure)
+{
+	if (s->facts.tls_failure == TLS_FAILURE_NONE)
+		s->facts.tls_failure = failure;
+	s->upgrade_over = true;
+	smtp_reach(s, MILESTONE_TLS_FAILED);
+}
+
+/* Bytes that are no record, where records were expected. */
+static void plaintext_found(struct smtp_session *s, enum side side, struct span bytes)
+{
+	struct session_facts *f = &s->facts;
+	const struct tls_facts *tls = &s->tls->facts;
+	bool up = f->tls.established == TRI_TRUE;
+
+	if (f->implicit_tls && !tls->client_hello && !tls->server_hello) {
+		f->implicit_tls = false;
+	} else if (side == SIDE_SERVER && f->implicit_tls && !tls->server_hello) {
+		/* A server that speaks SMTP to a client that said TLS first. */
+		f->implicit_tls = false;
+		s->client_foreign = true;
+	} else if (!tls->client_hello && !tls->server_hello) {
+		if (side == SIDE_SERVER && !s->client_since_220) {
+			f->injection |= INJECTION_SERVER_PIPELINED;
+			smtp_reach(s, MILESTONE_INJECTION);
+		} else if (side == SIDE_CLIENT) {
+			fail(s, TLS_FAILURE_CLIENT_PLAINTEXT);
+		}
+	} else {
+		f->plaintext_in_tls_side = side;
+		f->plaintext_in_tls_reply =
+		    side == SIDE_SERVER && smtp_may_be_reply(span_head(bytes, 4));
+		smtp_reach(s, MILESTONE_PLAINTEXT_IN_TLS);
+		if (!up)
+			fail(s, side == SIDE_SERVER ? TLS_FAILURE_SERVER_PLAINTEXT
+						    : TLS_FAILURE_CLIENT_PLAINTEXT);
+	}
+	back_to_text(s, side);
+}
+
+static void note_hello(struct smtp_session *s, const struct smtp_context *context,
+		       const struct tls_hello *hello, bool client)
+{
+	struct smtp_found *found = context->found;
+	struct session_facts *f = &s->facts;
+
+	if (client) {
+		(void)session_facts_set_text(f, context->budget, TEXT_SNI, hello->server_name);
+		found->ja3_len = ja3_text(hello, found->ja3, sizeof found->ja3);
+		dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT,
+			      span_of("(TLS ClientHello)", 17));
+		return;
+	}
+	(void)session_facts_set_text(f, context->budget, TEXT_ALPN, hello->alpn);
+	found->ja3s_len = ja3s_text(hello, found->ja3s, sizeof found->ja3s);
+	dialogue_note(context->dialogues, &s->dialogue, SIDE_SERVER,
+		      span_of("(TLS ServerHello)", 17));
+	smtp_reach(s, MILESTONE_SERVER_HELLO);
+}
+
+/* The chain outlives the feed: it goes to the caller as one block. */
+static void note_chain(const struct smtp_context *context, const struct tls_step *step)
+{
+	struct smtp_found *found = context->found;
+	size_t size = 0, at = 0;
+
+	for (unsigned i = 0; i < step->chain_len && i < SMTP_CHAIN_MAX; i++)
+		size += step->chain[i].len;
+	if (found->chain_len > 0 || size == 0)
+		return;
+	found->chain = budget_alloc(context->budget, size);
+	if (found->chain == NULL)
+		return;
+	found->chain_size = size;
+	for (unsigned i = 0; i < step->chain_len && i < SMTP_CHAIN_MAX; i++) {
+		memcpy(found->chain + at, step->chain[i].ptr, step->chain[i].len);
+		found->lengths[i] = (uint32_t)step->chain[i].len;
+		at += step->chain[i].len;
+		found->chain_len = i + 1;
+	}
+}
+
+/* What the conversation knows, in the words of the session's facts. */
+static void copy_facts(struct smtp_session *s)
+{
+	const struct tls_facts *from = &s->tls->facts;
+	struct session_tls *to = &s->facts.tls;
+
+	to->client_hello = from->client_hello;
+	to->server_hello = from->server_hello;
+	to->resumed = from->resumed;
+	to->fallback_scsv = from->fallback_scsv;
+	to->offered_version = from->offered_version;
+	to->version = from->version;
+	to->suite = from->suite;
+	to->sentinel = from->sentinel != TLS_SENTINEL_NONE;
+	to->offered_more =
+	    from->client_hello && from->server_hello && from->offered_version > from->version;
+	to->rolled_back = tls_rolled_back(from);
+	for (unsigned i = 0; i < 2; i++) {
+		to->alert_level[i] = from->alert_level[i];
+		to->alert_description[i] = from->alert_description[i];
+	}
+}
+
+static enum tri established(const struct smtp_session *s)
+{
+	struct tls_view view = {
+	    .client_visible = s->side_seen[SIDE_CLIENT],
+	    .server_visible = s->side_seen[SIDE_SERVER],
+	    .closed = s->facts.concluded,
+	};
+	return tls_established(&s->tls->facts, &view);
+}
+
+static void look_for_end_of_handshake(struct smtp_session *s)
+{
+	const struct tls_facts *tls = &s->tls->facts;
+
+	if (s->upgrade_over)
+		return;
+	/* A version 1.3 client may still turn out to have said no with its first record. */
+	bool may_reject = tls->version == TLS_VERSION_1_3 && tls_client_rejected(tls);
+	if (!may_reject && established(s) == TRI_TRUE) {
+		s->upgrade_over = true;
+		s->facts.tls.established = TRI_TRUE;
+		smtp_reach(s, MILESTONE_TLS_UP);
+	} else if (tls->fatal[SIDE_CLIENT] || tls->fatal[SIDE_SERVER]) {
+		fail(s, TLS_FAILURE_ALERT);
+	}
+}
+
+void session_tls_bytes(struct smtp_session *s, const struct smtp_context *context, enum side side,
+		       struct span *bytes)
+{
+	struct tls_step step;
+
+	tls_feed(s->tls, context->budget, side, *bytes, &step);
+	*bytes = span_skip(*bytes, step.consumed);
+	if (side == SIDE_CLIENT && step.kind != TLS_STEP_PLAINTEXT)
+		s->client_since_220 = true;
+	copy_facts(s);
+	switch (step.kind) {
+	case TLS_STEP_NOTHING:
+	case TLS_STEP_HELLO_RETRY:
+	case TLS_STEP_CHANGE_CIPHER_SPEC:
+	case TLS_STEP_PROTECTED:
+		break;
+	case TLS_STEP_CLIENT_HELLO:
+		note_hello(s, context, &step.hello, true);
+		break;
+	case TLS_STEP_SERVER_HELLO:
+		note_hello(s, context, &step.hello, false);
+		break;
+	case TLS_STEP_CERTIFICATES:
+		note_chain(context, &step);
+		break;
+	case TLS_STEP_ALERT:
+		smtp_reach(s, MILESTONE_TLS_ALERT);
+		break;
+	case TLS_STEP_PLAINTEXT:
+		/* Nothing was taken yet: these are the bytes to go on with. */
+		if (bytes->len == 0)
+			*bytes = step.bytes;
+		plaintext_found(s, side, *bytes);
+		if (side == SIDE_CLIENT)
+			s->client_since_220 = true;
+		return;
+	case TLS_STEP_MALFORMED:
+		if (!s->upgrade_over && s->tls->side[side].reading == TLS_READING_MALFORMED) {
+			fail(s, TLS_FAILURE_MALFORMED);
+			s->framing[side] = SMTP_FRAMING_FOREIGN;
+		}
+		break;
+	}
+	look_for_end_of_handshake(s);
+}
+
+void session_tls_gap(struct smtp_session *s, const struct smtp_context *context, enum side side,
+		     uint64_t len, bool in_skip)
+{
+	if (s->tls != NULL && !in_skip)
+		tls_gap(s->tls, context->budget, side, len);
+}
+
+void session_tls_end(struct smtp_session *s, enum side side)
+{
+	(void)s;
+	(void)side;
+}
+
+uint64_t session_tls_skippable(struct smtp_session *s, enum side side)
+{
+	uint64_t n = tls_skippable(s->tls, side);
+	if (n > 0)
+		tls_skipped(s->tls, side, n);
+	return n;
+}
+
+/* How far a handshake came that did not end well. */
+static enum tls_failure failure_of(const struct smtp_session *s)
+{
+	const struct tls_facts *tls = s->tls != NULL ? &s->tls->facts : NULL;
+	if (!s->upgrade_accepted)
+		return TLS_FAILURE_NO_REPLY;
+	if (tls == NULL || !tls->client_hello)
+		return TLS_FAILURE_NO_CLIENT_HELLO;
+	if (tls->fatal[SIDE_CLIENT] || tls->fatal[SIDE_SERVER])
+		return TLS_FAILURE_ALERT;
+	if (!tls->server_hello)
+		return TLS_FAILURE_NO_SERVER_HELLO;
+	if (tls_client_rejected(tls))
+		return TLS_FAILURE_CLIENT_REJECTED;
+	return TLS_FAILURE_UNFINISHED;
+}
+
+void session_tls_settle(struct smtp_session *s)
+{
+	struct session_facts *f = &s->facts;
+
+	if (s->tls != NULL) {
+		copy_facts(s);
+		f->tls.established = established(s);
+	} else if (s->upgrade_accepted && f->concluded && s->side_seen[SIDE_CLIENT] &&
+		   !s->doubt.client_hole) {
+		f->tls.established = TRI_FALSE;
+	}
+	if (s->upgrade_over && f->tls_failure != TLS_FAILURE_NONE)
+		f->tls.established = TRI_FALSE;
+	bool unanswered = f->requested == TRI_TRUE && !s->upgrade_accepted &&
+			  f->starttls_code == 0 && f->concluded && !s->doubt.server_hole &&
+			  !s->doubt.starttls_reply_lost && s->side_seen[SIDE_SERVER];
+	bool failed = s->upgrade_accepted && f->tls.established == TRI_FALSE;
+	if (unanswered)
+		f->tls.established = TRI_FALSE;
+	if (f->tls_failure == TLS_FAILURE_NONE && (unanswered || failed)) {
+		f->tls_failure = failure_of(s);
+		f->tls.rejected_by_client = f->tls_failure == TLS_FAILURE_CLIENT_REJECTED;
+		smtp_reach(s, MILESTONE_TLS_FAILED);
+	}
+	if (!s->upgrade_over && f->tls.established == TRI_TRUE && f->concluded)
+		smtp_reach(s, MILESTONE_TLS_UP);
+}

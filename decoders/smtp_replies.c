@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's side of a session: replies, and which command each one answers. */
+#include "decoders/session_internal.h"
+
+static void count_u32(uint32_t *count)
+{
+	if (*count < UINT32_MAX)
+		(*count)++;
+}
+
+static void count_u8(uint8_t *count)
+{
+	if (*count < UINT8_MAX)
+		(*count)++;
+}
+
+static bool is_starttls(enum smtp_verb verb)
+{
+	return verb == SMTP_VERB_STARTTLS || verb == SMTP_VERB_ANONYMOUSTLS;
+}
+
+static bool is_ehlo(enum smtp_verb verb)
+{
+	return verb == SMTP_VERB_EHLO || verb == SMTP_VERB_LHLO;
+}
+
+/* ---- which command does a reply answer ---- */
+
+/* Codes that RFC 5321 and its extensions give to one command only. */
+static bool code_is_specific(uint16_t code)
+{
+	return code == 220 || code == 221 || code == 235 || code == 334 || code == 354;
+}
+
+static bool code_fits(uint16_t code, const struct smtp_pending *pending)
+{
+	bool auth = pending->kind == SMTP_PENDING_ANSWER ||
+		    (pending->kind == SMTP_PENDING_COMMAND &&
+		     (pending->verb == SMTP_VERB_AUTH || pending->verb == SMTP_VERB_EXPS));
+	bool command = pending->kind == SMTP_PENDING_COMMAND;
+
+	switch (code) {
+	case 220:
+		return command && is_starttls(pending->verb);
+	case 221:
+		return command && pending->verb == SMTP_VERB_QUIT;
+	case 235:
+	case 334:
+		return auth;
+	case 354:
+		return command &&
+		       (pending->verb == SMTP_VERB_DATA || pending->verb == SMTP_VERB_EXCH50);
+	default:
+		return pending->kind != SMTP_PENDING_UNSEEN;
+	}
+}
+
+/* Whether an entry behind the head is one that this reply can only be for. */
+static bool fits_behind_head(const struct smtp_session *s, const struct smtp_reply_line *line)
+{
+	struct smtp_pending pending;
+	uint16_t position = 0;
+	bool listing = line->code == 250 && !line->last;
+
+	while (smtp_queue_next(&s->queue, &position, &pending)) {
+		if (code_is_specific(line->code) && code_fits(line->code, &pending))
+			return true;
+		if (listing && pending.kind == SMTP_PENDING_COMMAND && is_ehlo(pending.verb))
+			return true;
+	}
+	return false;
+}
+
+static bool is_the_one(const struct smtp_reply_line *line, const struct smtp_pending *pending)
+{
+	if (code_is_specific(line->code))
+		return code_fits(line->code, pending);
+	return pending->kind == SMTP_PENDING_COMMAND && is_ehlo(pending->verb);
+}
+
+/*
+ * Brings the command that the reply answers to the head of the queue. False
+ * when it answers none that was seen.
+ */
+static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *line)
+{
+	struct smtp_pending head;
+	if (!smtp_queue_peek(&s->queue, &head))
+		return false;
+	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
+	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
+	if ((specific_misfit || unseen) && fits_behind_head(s, line)) {
+		while (smtp_queue_peek(&s->queue, &head) && !is_the_one(line, &head)) {
+			session_reply_lost(s, &head);
+			smtp_queue_pop(&s->queue);
+		}
+		return true;
+	}
+	return !unseen;
+}
+
+/* Whether the first reply of the server is its greeting rather than an answer. */
+static bool is_greeting(const struct smtp_session *s, const struct smtp_reply_line *line)
+{
+	struct smtp_pending head;
+	bool pending = smtp_queue_peek(&s->queue, &head);
+
+	if (s->greeting_done)
+		return false;
+	if (line->code == 220)
+		return !pending || !code_fits(220, &head) || s->from_start[SIDE_SERVER];
+	if (!s->from_start[SIDE_SERVER])
+		return !pending && line->code >= 400;
+	/* A server that starts with the answer to a command has no greeting. */
+	return line->code != 354 && line->code != 334 && line->code != 235 &&
+	       !(line->code == 250 && pending);
+}
+
+/* ---- what a reply says ---- */
+
+static void note_server_name(struct smtp_session *s, const struct smtp_context *context,
+			     struct span text)
+{
+	struct span name = smtp_host_name(text);
+	struct session_facts *f = &s->facts;
+	if (name.len == 0)
+		return;
+	if (f->text.size[TEXT_SERVER_NAME] == 0)
+		(void)session_facts_set_text(f, context->budget, TEXT_SERVER_NAME, name);
+	else if (!span_equal_nocase(session_facts_text(f, TEXT_SERVER_NAME), name))
+		(void)session_facts_set_text(f, context->budget, TEXT_EHLO_NAME, name);
+}
+
+static void ehlo_line(struct smtp_session *s, const struct smtp_context *context,
+		      const struct smtp_reply_line *line)
+{
+	struct smtp_reply *r = &s->reply;
+	struct span keyword;
+
+	if (line->code != 250)
+		return;
+	if (!r->first_line_done) {
+		(void)session_facts_set_text(&s->facts, context->budget, TEXT_CAPABILITIES,
+					     (struct span){.ptr = NULL, .len = 0});
+		note_server_name(s, context, line->text);
+		return;
+	}
+	enum smtp_offer offer = smtp_parse_capability(line->text, &keyword);
+	r->saw_starttls = r->saw_starttls || offer == SMTP_OFFER_STARTTLS;
+	r->saw_anonymous = r->saw_anonymous || offer == SMTP_OFFER_ANONYMOUSTLS;
+	r->saw_masked = r->saw_masked || offer == SMTP_OFFER_MASKED;
+	if (offer == SMTP_OFFER_MASKED || offer == SMTP_OFFER_OTHER_MASKED) {
+		count_u8(&r->masked_keywords);
+		(void)session_facts_add_word(&s->facts, context->budget, TEXT_MASKED,
+					     span_head(keyword, 64));
+	}
+	(void)session_facts_add_word(&s->facts, context->budget, TEXT_CAPABILITIES,
+				     span_head(keyword, 64));
+}
+
+static void ehlo_answered(struct smtp_session *s)
+{
+	struct session_facts *f = &s->facts;
+	const struct smtp_reply *r = &s->reply;
+
+	if (r->code != 250) {
+		count_u8(&f->ehlo_refused);
+		f->ehlo_refused_code = r->code;
+		return;
+	}
+	count_u8(&f->ehlo_accepted);
+	if (r->masked_keywords > f->masked_keywords)
+		f->masked_keywords = r->masked_keywords;
+	if (r->saw_starttls || r->saw_anonymous) {
+		f->offered = TRI_TRUE;
+		f->offered_anonymous = f->offered_anonymous || !r->saw_starttls;
+	} else if (r->hole) {
+		s->doubt.ehlo_reply_lost = true;
+	} else if (f->offered == TRI_UNKNOWN) {
+		f->offered = TRI_FALSE;
+	}
+	if (!r->hole || f->offered == TRI_TRUE)
+		smtp_reach(s, MILESTONE_EHLO_REPLY);
+	if (r->saw_masked && f->offered != TRI_TRUE) {
+		f->masked_offer = true;
+		smtp_reach(s, MILESTONE_MASKED);
+	}
+}
+
+static void helo_answered(struct smtp_session *s)
+{
+	struct session_facts *f = &s->facts;
+	if (s->reply.code / 100 != 2)
+		return;
+	count_u8(&f->helo_accepted);
+	if (f->ehlo_refused > 0 && f->ehlo_accepted == 0)
+		smtp_reach(s, MILESTONE_EHLO_REFUSED);
+}
+
+static void mail_answered(struct smtp_session *s, const struct smtp_pending *pending)
+{
+	struct session_facts *f = &s->facts;
+	if (pending->flags & SMTP_PENDING_INJECTED) {
+		count_u32(&f->mails);
+		smtp_reach(s, MILESTONE_MAIL);
+	}
+	if (s->reply.code / 100 != 2)
+		return;
+	count_u32(&f->mails_2xx);
+	if (pending->flags & SMTP_PENDING_AFTER_FAILURE)
+		count_u32(&f->mails_after_failure);
+	smtp_reach(s, MILESTONE_MAIL_ACCEPTED);
+}
+
+static void message_answered(struct smtp_session *s)
+{
+	if (s->reply.code / 100 != 2)
+		return;
+	count_u32(&s->facts.accepted);
+	smtp_reach(s, MILESTONE_DELIVERED);
+}
+
+static void rcpt_answered(struct smtp_session *s, const struct smtp_context *context,
+			  const struct smtp_pending *pending)
+{
+	struct session_facts *f = &s->facts;
+	if (s->reply.code / 100 != 2)
+		return;
+	count_u32(&f->recipients);
+	count_u32(&s->transaction_recipients);
+	uint8_t words = 0;
+	struct span list = session_facts_text(f, TEXT_RECIPIENT_DOMAINS);
+	for (size_t i = 0; i < list.len; i++)
+		words = (uint8_t)(words + (list.ptr[i] == ' '));
+	if (words < 15)
+		(void)session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS,
+					     pending->domain);
+}
+
+static void auth_answered(struct smtp_session *s)
+{
+	struct session_facts *f = &s->facts;
+	if (s->reply.code == 334) {
+		s->auth_challenged = true;
+		if (s->auth_early) {
+			f->credentials_in_clear = true;
+			smtp_reach(s, MILESTONE_CREDENTIALS);
+		}
+		smtp_enter(s, SMTP_STATE_AUTH);
+		return;
+	}
+	f->auth_code = s->reply.code;
+	s->auth_challenged = false;
+	if (s->state == SMTP_STATE_AUTH)
+		smtp_enter(s, SMTP_STATE_COMMANDS);
+}
+
+static void starttls_answered(struct smtp_session *s, const struct smtp_context *context)
+{
+	struct session_facts *f = &s->facts;
+	f->starttls_code = s->reply.code;
+	smtp_reach(s, MILESTONE_STARTTLS_REPLY);
+	if (s->reply.code == 220)
+		session_upgrade_accepted(s, context, 220);
+	else
+		session_upgrade_refused(s, context);
+}
+
+static void command_answered(struct smtp_session *s, const struct smtp_context *context,
+			     const struct smtp_pending *pending)
+{
+	switch (pending->verb) {
+	case SMTP_VERB_EHLO:
+	case SMTP_VERB_LHLO:
+		ehlo_answered(s);
+		break;
+	case SMTP_VERB_HELO:
+		helo_answered(s);
+		break;
+	case SMTP_VERB_STARTTLS:
+	case SMTP_VERB_ANONYMOUSTLS:
+		if (!(pending->flags & SMTP_PENDING_INJECTED))
+			starttls_answered(s, context);
+		break;
+	case SMTP_VERB_AUTH:
+	case SMTP_VERB_EXPS:
+		auth_answered(s);
+		break;
+	case SMTP_VERB_MAIL:
+		mail_answered(s, pending);
+		break;
+	case SMTP_VERB_DATA:
+	case SMTP_VERB_EXCH50:
+		if (s->state == SMTP_STATE_DATA_ASKED)
+			session_data_answered(s, context, s->reply.code);
+		break;
+	case SMTP_VERB_BDAT:
+		if (pending->flags & SMTP_PENDING_LAST)
+			message_answered(s);
+		break;
+	default:
+		break;
+	}
+}
+
+static void greeting_answered(struct smtp_session *s)
+{
+	s->greeting_done = true;
+	s->facts.greeting_code = s->reply.code;
+	s->facts.spoke_smtp = true;
+}
+
+/* ---- replies to what was not seen ---- */
+
+/*
+ * A reply to no command that was seen. With the client's side or a part of it
+ * missing, some replies show beyond doubt what was asked.
+ */
+static void unmatched_reply(struct smtp_session *s)
+{
+	struct session_facts *f = &s->facts;
+	struct smtp_reply *r = &s->reply;
+	bool blind =
+	    !s->side_seen[SIDE_CLIENT] || s->doubt.client_hole || !s->from_start[SIDE_CLIENT];
+
+	if (s->state == SMTP_STATE_MESSAGE && (s->message_loose_end || s->message_hole)) {
+		/* The end of the message was in the hole, or looser than the standard's. */
+		smtp_enter(s, SMTP_STATE_COMMANDS);
+		message_answered(s);
+		return;
+	}
+	s->doubt.unanswered_seen = true;
+	if (!blind)
+		return;
+	switch (r->code) {
+	case 220:
+		/* To STARTTLS, if TLS follows: session_tls_begin() settles it. */
+		f->starttls_code = 220;
+		s->doubt.odd_reply = true;
+		break;
+	case 354:
+		count_u32(&f->mails_2xx);
+		smtp_enter(s, SMTP_STATE_MESSAGE);
+		s->message_hole = true;
+		break;
+	case 250:
+		if (r->verb == SMTP_VERB_EHLO)
+			ehlo_answered(s);
+		break;
+	default:
+		if (r->code >= 400)
+			s->doubt.odd_reply = true;
+		break;
+	}
+}
+
+/* ---- lines ---- */
+
+static void reply_complete(struct smtp_session *s, const struct smtp_context *context)
+{
+	struct smtp_reply *r = &s->reply;
+	struct smtp_pending pending;
+
+	r->open = false;
+	if (r->is_greeting) {
+		greeting_answered(s);
+		return;
+	}
+	if (!r->matched || !smtp_queue_peek(&s->queue, &pending)) {
+		unmatched_reply(s);
+		return;
+	}
+	if (pending.kind == SMTP_PENDING_COMMAND && pending.verb == SMTP_VERB_RCPT)
+		rcpt_answered(s, context, &pending); /* while its domain is still in the queue */
+	smtp_queue_pop(&s->queue);
+	switch (pending.kind) {
+	case SMTP_PENDING_COMMAND:
+		command_answered(s, context, &pending);
+		break;
+	case SMTP_PENDING_ANSWER:
+		auth_answered(s);
+		break;
+	case SMTP_PENDING_MESSAGE:
+		message_answered(s);
+		break;
+	case SMTP_PENDING_UNSEEN:
+		break;
+	}
+}
+
+void session_reply_abandon(struct smtp_session *s, const struct smtp_context *context)
+{
+	if (!s->reply.open)
+		return;
+	s->reply.hole = true;
+	reply_complete(s, context);
+}
+
+static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *line)
+{
+	struct smtp_pending head;
+	struct smtp_reply *r = &s->reply;
+
+	*r = (struct smtp_reply){.open = true, .verb = SMTP_VERB_COUNT, .hole = r->hole};
+	r->is_greeting = is_greeting(s, line);
+	if (r->is_greeting)
+		return;
+	s->greeting_done = true;
+	r->matched = match_reply(s, line);
+	if (r->matched && smtp_queue_peek(&s->queue, &head)) {
+		r->verb = head.kind == SMTP_PENDING_ANSWER ? SMTP_VERB_AUTH : head.verb;
+	} else if (line->code == 250 && !line->last) {
+		/* Only EHLO's reply has several lines of 250 as a rule. */
+		r->verb = s->facts.ehlo_accepted == 0 ? SMTP_VERB_EHLO : SMTP_VERB_UNKNOWN;
+	}
+}
+
+/* Codes of FTP's dialogue that SMTP does not have, after a greeting that both have. */
+static bool is_foreign_code(const struct smtp_session *s, uint16_t code)
+{
+	return (code == 331 || code == 230) && s->facts.ehlo_accepted == 0 &&
+	       s->facts.helo_accepted == 0;
+}
+
+static void server_is_foreign(struct smtp_session *s)
+{
+	s->server_foreign = true;
+	s->framing[SIDE_SERVER] = SMTP_FRAMING_FOREIGN;
+	s->framing[SIDE_CLIENT] = SMTP_FRAMING_FOREIGN;
+	smtp_reach(s, MILESTONE_NOT_SMTP);
+}
+
+static void server_line(struct smtp_session *s, const struct smtp_context *context,
+			const struct line *line)
+{
+	struct smtp_reply *r = &s->reply;
+	struct smtp_reply_line parsed;
+
+	if (!smtp_parse_reply_line(line->bytes, &parsed)) {
+		if (line->fragment)
+			return;
+		if (!s->greeting_done && !s->reply.open && s->from_start[SIDE_SERVER] &&
+		    !s->facts.spoke_smtp)
+			server_is_foreign(s);
+		return; /* else a line that is no reply, in the middle of SMTP: passed over */
+	}
+	if (is_foreign_code(s, parsed.code)) {
+		server_is_foreign(s);
+		return;
+	}
+	if (line->fragment && !r->open)
+		r->hole = true; /* lines of the same reply may have been in the hole */
+	else if (!r->open)
+		r->hole = false;
+	if (!r->open)
+		reply_begins(s, &parsed);
+	r->code = parsed.code;
+	dialogue_reply(context->dialogues, &s->dialogue, context->redaction, line->bytes, r->verb);
+	if (r->is_greeting && !r->first_line_done) {
+		s->facts.greeting_masked = smtp_greeting_is_masked(parsed.text);
+		note_server_name(s, context, parsed.text);
+	} else if (is_ehlo(r->verb)) {
+		ehlo_line(s, context, &parsed);
+	} else if (r->verb == SMTP_VERB_HELO && parsed.code == 250) {
+		note_server_name(s, context, parsed.text);
+	}
+	r->first_line_done = true;
+	if (parsed.last)
+		reply_complete(s, context);
+}
+
+/* Server bytes while the upgrade waits for the ClientHello: text there was injected. */
+static void server_text(struct smtp_session *s, const struct smtp_context *context,
+			struct span *bytes)
+{
+	struct line line;
+
+	if (line_at_start(&s->line[SIDE_SERVER]) && session_looks_like_tls(*bytes)) {
+		session_tls_begin(s, context, SIDE_SERVER);
+		return;
+	}
+	if (!s->started[SIDE_SERVER] && s->from_start[SIDE_SERVER] &&
+	    !smtp_may_be_reply(span_head(*bytes, 4))) {
+		server_is_foreign(s);
+		return;
+	}
+	s->started[SIDE_SERVER] = true;
+	if (line_read(&s->line[SIDE_SERVER], context->budget, bytes, &line) == PARSE_DONE)
+		server_line(s, context, &line);
+}
+
+void session_server_bytes(struct smtp_session *s, const struct smtp_context *context,
+			  struct span bytes)
+{
+	while (bytes.len > 0) {
+		switch (s->framing[SIDE_SERVER]) {
+		case SMTP_FRAMING_TEXT:
+			server_text(s, context, &bytes);
+			break;
+		case SMTP_FRAMING_TLS:
+			session_tls_bytes(s, context, SIDE_SERVER, &bytes);
+			break;
+		case SMTP_FRAMING_FOREIGN:
+			return;
+		}
+	}
+}
