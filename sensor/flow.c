@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/flow.h"
+
+#define SLOTS      4096U /* one a second: longer than the longest timeout, 3600 s */
+#define SLOT_NS    1000000000LL
+#define BLOCK_BITS 8U
+#define BLOCK      (1U << BLOCK_BITS) /* flows are allocated in blocks, so that they never move */
+
+struct flow_block {
+	struct flow flows[BLOCK];
+};
+
+struct flow_table {
+	struct budget *budget;
+	struct flow_limits limits;
+	struct flow_counters counters;
+	struct siphash_key key;
+	uint32_t *buckets;
+	uint32_t bucket_mask;
+	uint32_t count;
+	struct flow_block **blocks;
+	uint32_t block_count, block_cap;
+	uint32_t used;      /* indices ever given out */
+	uint32_t free_head; /* chain of indices given back */
+	uint32_t slots[SLOTS];
+	int64_t clock_slot; /* the last slot that was worked off, as seconds */
+	bool clock_started;
+};
+
+static struct flow *flow_at(const struct flow_table *table, uint32_t index)
+{
+	return &table->blocks[index >> BLOCK_BITS]->flows[index & (BLOCK - 1)];
+}
+
+static uint32_t key_hash(const struct flow_table *table, const struct flow_key *key)
+{
+	uint64_t hash = siphash(&table->key, span_of(key, sizeof *key));
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+struct flow_table *flow_table_create(struct budget *budget, const struct flow_limits *limits,
+				     const struct siphash_key *key)
+{
+	struct flow_table *table = budget_calloc(budget, 1, sizeof *table);
+	if (table == NULL)
+		return NULL;
+	table->budget = budget;
+	table->limits = *limits;
+	table->free_head = FLOW_NONE;
+	table->key = *key;
+	memset(table->slots, 0xff, sizeof table->slots);
+	table->bucket_mask = 1023;
+	table->buckets = budget_alloc(budget, (size_t)(table->bucket_mask + 1) * sizeof(uint32_t));
+	if (table->buckets == NULL) {
+		budget_free(budget, table, sizeof *table);
+		return NULL;
+	}
+	memset(table->buckets, 0xff, (size_t)(table->bucket_mask + 1) * sizeof(uint32_t));
+	return table;
+}
+
+void flow_table_destroy(struct flow_table *table)
+{
+	if (table == NULL)
+		return;
+	struct budget *budget = table->budget;
+	for (uint32_t i = 0; i < table->block_count; i++)
+		budget_free(budget, table->blocks[i], sizeof *table->blocks[i]);
+	budget_free(budget, table->blocks, table->block_cap * sizeof(struct flow_block *));
+	budget_free(budget, table->buckets, (size_t)(table->bucket_mask + 1) * sizeof(uint32_t));
+	budget_free(budget, table, sizeof *table);
+}
+
+const struct flow_counters *flow_table_counters(const struct flow_table *table)
+{
+	return &table->counters;
+}
+
+struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end)
+{
+	struct flow_key key = {.version = segment->src.addr.version, .tap = tap};
+	int order = memcmp(segment->src.addr.bytes, segment->dst.addr.bytes, 16);
+	if (order == 0)
+		order = segment->src.port < segment->dst.port ? -1 : 1;
+	unsigned src = order < 0 ? 0 : 1;
+	*src_end = (uint8_t)src;
+	memcpy(key.addr[src], segment->src.addr.bytes, 16);
+	memcpy(key.addr[1 - src], segment->dst.addr.bytes, 16);
+	key.port[src] = segment->src.port;
+	key.port[1 - src] = segment->dst.port;
+	return key;
+}
+
+static bool key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return a->port[0] == b->port[0] && a->port[1] == b->port[1] && a->version == b->version &&
+	       a->tap == b->tap && memcmp(a->addr, b->addr, sizeof a->addr) == 0;
+}
+
+struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
+{
+	uint32_t hash = key_hash(table, key);
+	for (uint32_t i = table->buckets[hash & table->bucket_mask]; i != FLOW_NONE;) {
+		struct flow *flow = flow_at(table, i);
+		if (flow->hash == hash && key_equal(&flow->key, key))
+			return flow;
+		i = flow->chain;
+	}
+	return NULL;
+}
+
+static uint32_t flow_index(const struct flow_table *table, const struct flow *flow)
+{
+	/* The index stands in the flow's block: found by its bucket chain's neighbours. */
+	for (uint32_t i = table->buckets[flow->hash & table->bucket_mask]; i != FLOW_NONE;) {
+		const struct flow *candidate = flow_at(table, i);
+		if (candidate == flow)
+			return i;
+		i = candidate->chain;
+	}
+	return FLOW_NONE;
+}
+
+static void buckets_grow(struct flow_table *table)
+{
+	uint32_t old_size = table->bucket_mask + 1;
+	if (table->count < old_size || old_size >= 1U << 30)
+		return;
+	uint32_t size = old_size * 2;
+	uint32_t *buckets = budget_alloc(table->budget, (size_t)size * sizeof(uint32_t));
+	if (buckets == NULL)
+		return; /* longer chains, nothing else */
+	memset(buckets, 0xff, (size_t)size * sizeof(uint32_t));
+	for (uint32_t b = 0; b < old_size; b++) {
+		for (uint32_t i = table->buckets[b]; i != FLOW_NONE;) {
+			struct flow *flow = flow_at(table, i);
+			uint32_t next = flow->chain;
+			flow->chain = buckets[flow->hash & (size - 1)];
+			buckets[flow->hash & (size - 1)] = i;
+			i = next;
+		}
+	}
+	budget_free(table->budget, table->buckets, (size_t)old_size * sizeof(uint32_t));
+	table->buckets = buckets;
+	table->bucket_mask = size - 1;
+}
+
+static bool block_add(struct flow_table *table)
+{
+	if (table->block_count == table->block_cap) {
+		uint32_t cap = table->block_cap == 0 ? 16 : table->block_cap * 2;
+		struct flow_block **blocks =
+		    budget_resize(table->budget, table->blocks, table->block_cap * sizeof *blocks,
+				  cap * sizeof *blocks);
+		if (blocks == NULL)
+			return false;
+		table->blocks = blocks;
+		table->block_cap = cap;
+	}
+	struct flow_block *block = budget_alloc(table->budget, sizeof *block);
+	if (block == NULL)
+		return false;
+	table->blocks[table->block_count++] = block;
+	return true;
+}
+
+static uint32_t index_take(struct flow_table *table)
+{
+	if (table->free_head != FLOW_NONE) {
+		uint32_t index = table->free_head;
+		table->free_head = flow_at(table, index)->chain;
+		return index;
+	}
+	if (table->used == table->block_count * BLOCK && !block_add(table))
+		return FLOW_NONE;
+	return table->used++;
+}
+
+static void slot_insert(struct flow_table *table, struct flow *flow, uint32_t index, int64_t due_ns)
+{
+	int64_t second = due_ns / SLOT_NS + 1;
+	uint32_t slot = (uint32_t)((uint64_t)second % SLOTS);
+	flow->slot = slot;
+	flow->earlier = FLOW_NONE;
+	flow->later = table->slots[slot];
+	if (flow->later != FLOW_NONE)
+		flow_at(table, flow->later)->earlier = index;
+	table->slots[slot] = index;
+}
+
+static void slot_unlink(struct flow_table *table, struct flow *flow)
+{
+	if (flow->earlier != FLOW_NONE)
+		flow_at(table, flow->earlier)->later = flow->later;
+	else
+		table->slots[flow->slot] = flow->later;
+	if (flow->later != FLOW_NONE)
+		flow_at(table, flow->later)->earlier = flow->earlier;
+}
+
+static int64_t flow_due(const struct flow_table *table, const struct flow *flow)
+{
+	bool alive = flow->session != NULL && !flow->over;
+	return flow->last_ns + (alive ? table->limits.idle_ns : table->limits.half_open_ns);
+}
+
+struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t now_ns)
+{
+	if (table->count >= table->limits.max_flows)
+		return NULL;
+	uint32_t index = index_take(table);
+	if (index == FLOW_NONE)
+		return NULL;
+	struct flow *flow = flow_at(table, index);
+	*flow = (struct flow){.key = *key, .start_ns = now_ns, .last_ns = now_ns};
+	flow->hash = key_hash(table, key);
+	stream_init(&flow->stream);
+	table->count++;
+	table->counters.created++;
+	if (table->count > table->counters.peak)
+		table->counters.peak = table->count;
+	buckets_grow(table);
+	flow->chain = table->buckets[flow->hash & table->bucket_mask];
+	table->buckets[flow->hash & table->bucket_mask] = index;
+	slot_insert(table, flow, index, flow_due(table, flow));
+	return flow;
+}
+
+void flow_remove(struct flow_table *table, struct flow *flow)
+{
+	uint32_t index = flow_index(table, flow);
+	uint32_t *link = &table->buckets[flow->hash & table->bucket_mask];
+	while (*link != index)
+		link = &flow_at(table, *link)->chain;
+	*link = flow->chain;
+	slot_unlink(table, flow);
+	flow->chain = table->free_head;
+	flow->slot = SLOTS; /* marks it as free for flow_next() */
+	table->free_head = index;
+	table->count--;
+}
+
+struct flow *flow_oldest(struct flow_table *table)
+{
+	if (table->count == 0)
+		return NULL;
+	for (uint32_t i = 1; i <= SLOTS; i++) {
+		uint32_t index =
+		    table->slots[(uint32_t)((uint64_t)(table->clock_slot + i) % SLOTS)];
+		if (index != FLOW_NONE) {
+			table->counters.evicted++;
+			return flow_at(table, index);
+		}
+	}
+	return NULL;
+}
+
+/* Moves on a connection that was used since it was put into its slot. */
+static bool still_alive(struct flow_table *table, uint32_t index, int64_t now_ns)
+{
+	struct flow *flow = flow_at(table, index);
+	int64_t due = flow_due(table, flow);
+	if (due <= now_ns)
+		return false;
+	slot_unlink(table, flow);
+	slot_insert(table, flow, index, due);
+	return true;
+}
+
+struct flow *flow_expired(struct flow_table *table, int64_t now_ns)
+{
+	int64_t second = now_ns / SLOT_NS;
+	if (!table->clock_started) {
+		table->clock_started = true;
+		table->clock_slot = second;
+	}
+	if (second - table->clock_slot > SLOTS)
+		table->clock_slot = second - SLOTS; /* every slot once is enough */
+	while (table->clock_slot < second) {
+		uint32_t slot = (uint32_t)((uint64_t)(table->clock_slot + 1) % SLOTS);
+		uint32_t index = table->slots[slot];
+		while (index != FLOW_NONE) {
+			uint32_t next = flow_at(table, index)->later;
+			if (!still_alive(table, index, now_ns)) {
+				table->counters.timed_out++;
+				return flow_at(table, index);
+			}
+			index = next;
+		}
+		table->clock_slot++;
+	}
+	return NULL;
+}
+
+struct flow *flow_next(struct flow_table *table, uint32_t *position)
+{
+	while (*position < table->used) {
+		struct flow *flow = flow_at(table, (*position)++);
+		if (flow->slot != SLOTS)
+			return flow;
+	}
+	return NULL;
+}

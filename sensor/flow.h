@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of connections of one worker: found by their two endpoints, closed
+ * when they were idle for too long, given up oldest first when the table is full.
+ *
+ * The hash is keyed with a random number of the run, so that nobody outside can
+ * make connections collide. Time is packet time and only goes forward.
+ */
+#ifndef SENSOR_FLOW_H
+#define SENSOR_FLOW_H
+
+#include "decoders/siphash.h"
+#include "decoders/smtp_session.h"
+#include "decoders/stream.h"
+
+/*
+ * Two endpoints in a fixed order, whichever way the packet goes. No padding: it
+ * is hashed as it stands.
+ */
+struct flow_key {
+	uint8_t addr[2][16];
+	uint16_t port[2];
+	uint8_t version; /* 4 or 6 */
+	uint8_t tap;
+};
+
+struct flow {
+	struct stream stream;
+	struct flow_key key;
+	uint32_t hash;
+	uint32_t chain;          /* next in its bucket */
+	uint32_t later, earlier; /* its neighbours in the timer slot */
+	uint32_t slot;           /* of the timer wheel */
+	uint8_t client_end;      /* which of the key's two endpoints is the client */
+	bool over;               /* its record is written; it stays to swallow what comes late */
+	bool has_tags;
+	bool history_off[2]; /* stream_history() was told, by enum side */
+	uint16_t vlan_outer, vlan_inner;
+	int64_t start_ns, last_ns;
+	uint64_t first_ordinal;
+	uint64_t packets[2], bytes[2]; /* by enum side */
+	struct smtp_session *session;  /* from the first payload on */
+};
+
+#define FLOW_NONE UINT32_MAX
+
+struct flow_table;
+
+struct flow_limits {
+	uint32_t max_flows;
+	int64_t idle_ns;      /* of an established connection */
+	int64_t half_open_ns; /* of one without payload, and of one that is over */
+};
+
+struct flow_counters {
+	uint64_t created, timed_out, evicted;
+	uint64_t peak; /* flows at once */
+};
+
+/* NULL when out of memory. */
+struct flow_table *flow_table_create(struct budget *budget, const struct flow_limits *limits,
+				     const struct siphash_key *key);
+
+/* Flows must have been closed (flow_remove) before. */
+void flow_table_destroy(struct flow_table *table);
+
+const struct flow_counters *flow_table_counters(const struct flow_table *table);
+
+/*
+ * The key of a segment's connection; *src_end: which end sent it.
+ */
+struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end);
+
+/* The connection, or NULL. */
+struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
+
+/*
+ * A new one, zeroed but for its key. NULL when the table is full: call
+ * flow_oldest(), close that one, flow_remove() it and try again.
+ */
+struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t now_ns);
+
+/* A connection that was idle for about the longest time of all, or NULL when there is none. */
+struct flow *flow_oldest(struct flow_table *table);
+
+void flow_remove(struct flow_table *table, struct flow *flow);
+
+/*
+ * The clock went on to now_ns. Gives out the connections whose time is over,
+ * one at a time, until NULL; each has to be closed and removed.
+ */
+struct flow *flow_expired(struct flow_table *table, int64_t now_ns);
+
+/* Walks all connections: *position starts at 0. NULL at the end. */
+struct flow *flow_next(struct flow_table *table, uint32_t *position);
+
+#endif

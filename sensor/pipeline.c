@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/pipeline.h"
+
+#include <stdlib.h>
+
+/* What pipeline_next() goes on with. */
+enum pipeline_stage {
+	STAGE_IDLE,
+	STAGE_EXPIRE,  /* connections whose time is over, before the frame is looked at */
+	STAGE_SEGMENT, /* the frame's segment is to be pushed */
+	STAGE_PULL,    /* its events */
+	STAGE_FINISH,  /* the input is over: each connection in turn */
+};
+
+struct pipeline {
+	struct pipeline_config config;
+	struct budget budget;
+	struct packet_decoder packets;
+	struct stream_pool streams;
+	struct flow_table *flows;
+	struct dialogue_ring dialogues;
+	struct smtp_found found;
+	struct smtp_context context;
+	struct digester *digester;
+	struct certificate_cache *certificates;
+	struct application_detector *applications; /* made when first asked */
+	bool applications_failed;
+	struct pipeline_counters counters;
+
+	int64_t clock_ns;
+	int64_t time_ns; /* of the frame or event under hand */
+	uint64_t ordinal;
+
+	int64_t frame_time_ns;
+	uint64_t frame_ordinal;
+
+	enum pipeline_stage stage;
+	bool segment_waits; /* behind the connections that expire first */
+	uint8_t segment_tap;
+	struct tcp_segment segment;
+	struct flow *flow; /* under hand */
+	enum side side;
+	bool closing; /* its stream is being finished */
+	enum session_closed_by closed_by;
+	bool remove;                /* it leaves the table once it is closed */
+	enum pipeline_stage resume; /* after the close */
+	uint32_t walk;
+
+	struct smtp_session *spent; /* session of a last observation, freed at the next call */
+	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
+};
+
+struct pipeline *pipeline_create(const struct pipeline_config *config)
+{
+	struct pipeline *p = calloc(1, sizeof *p);
+	if (p == NULL)
+		return NULL;
+	p->config = *config;
+	budget_init(&p->budget, config->memory);
+	stream_pool_init(&p->streams, &config->streams, &p->budget);
+	dialogue_ring_init(&p->dialogues, &p->budget, config->dialogue_ring);
+	p->flows = flow_table_create(&p->budget, &config->flows, &config->hash_key);
+	p->certificates =
+	    certificate_cache_create(&p->budget, config->anchors, config->certificates);
+	p->digester = digester_create();
+	p->context = (struct smtp_context){
+	    .budget = &p->budget,
+	    .dialogues = &p->dialogues,
+	    .redaction = &p->config.redaction,
+	    .found = &p->found,
+	    .any_port = config->all_ports,
+	};
+	bool decoder =
+	    packet_decoder_init(&p->packets, &config->packets, &config->hash_key, &p->budget);
+	if (!decoder || p->flows == NULL || p->certificates == NULL || p->digester == NULL) {
+		pipeline_destroy(p);
+		return NULL;
+	}
+	return p;
+}
+
+static void session_destroy(struct pipeline *p, struct smtp_session *session)
+{
+	if (session == NULL)
+		return;
+	smtp_session_free(session, &p->context);
+	budget_free(&p->budget, session, sizeof *session);
+}
+
+void pipeline_destroy(struct pipeline *p)
+{
+	if (p == NULL)
+		return;
+	session_destroy(p, p->spent);
+	if (p->flows != NULL) {
+		uint32_t position = 0;
+		struct flow *flow;
+		while ((flow = flow_next(p->flows, &position)) != NULL) {
+			stream_free(&p->streams, &flow->stream);
+			session_destroy(p, flow->session);
+		}
+		flow_table_destroy(p->flows);
+	}
+	packet_decoder_free(&p->packets);
+	if (p->certificates != NULL)
+		certificate_cache_destroy(p->certificates);
+	application_detector_destroy(p->applications);
+	digester_destroy(p->digester);
+	dialogue_ring_free(&p->dialogues, &p->budget);
+	free(p);
+}
+
+/* ---- who is who ---- */
+
+static bool is_mail_port(const struct pipeline *p, uint16_t port)
+{
+	for (size_t i = 0; i < p->config.port_count; i++)
+		if (p->config.ports[i] == port)
+			return true;
+	return false;
+}
+
+static bool is_followed(const struct pipeline *p, const struct tcp_segment *segment)
+{
+	return p->config.all_ports || is_mail_port(p, segment->dst.port) ||
+	       is_mail_port(p, segment->src.port);
+}
+
+/* Whether the segment's sender is the client, by the handshake or else by the ports. */
+static bool sender_is_client(const struct pipeline *p, const struct tcp_segment *segment)
+{
+	if (segment->flags & TCP_SYN)
+		return (segment->flags & TCP_ACK) == 0;
+	bool to_mail = is_mail_port(p, segment->dst.port);
+	bool from_mail = is_mail_port(p, segment->src.port);
+	if (to_mail != from_mail)
+		return to_mail;
+	/* A server that greets tells itself; otherwise the lower port is the server's. */
+	struct smtp_reply_line reply;
+	if (segment->payload.len >= 4 &&
+	    smtp_parse_reply_line(span_head(segment->payload, 64), &reply))
+		return false;
+	return segment->dst.port <= segment->src.port;
+}
+
+static struct endpoint flow_endpoint(const struct flow *flow, unsigned end)
+{
+	struct endpoint endpoint = {.port = flow->key.port[end]};
+	endpoint.addr.version = flow->key.version;
+	memcpy(endpoint.addr.bytes, flow->key.addr[end], 16);
+	return endpoint;
+}
+
+/* ---- sessions ---- */
+
+static bool flow_session(struct pipeline *p, struct flow *flow)
+{
+	if (flow->session != NULL)
+		return true;
+	struct smtp_session *session = budget_alloc(&p->budget, sizeof *session);
+	if (session == NULL) {
+		p->counters.refused++;
+		return false;
+	}
+	smtp_session_init(session);
+	struct session_facts *facts = &session->facts;
+	facts->client = flow_endpoint(flow, flow->client_end);
+	facts->server = flow_endpoint(flow, 1U - flow->client_end);
+	facts->tap = flow->key.tap;
+	facts->id = flow->first_ordinal;
+	facts->start_ns = flow->start_ns;
+	if (flow->has_tags) {
+		facts->vlan_outer = flow->vlan_outer;
+		facts->vlan_inner = flow->vlan_inner;
+	}
+	flow->session = session;
+	return true;
+}
+
+static void session_refresh(struct flow *flow)
+{
+	struct session_facts *facts = &flow->session->facts;
+	facts->end_ns = flow->last_ns;
+	for (unsigned side = 0; side < 2; side++) {
+		facts->packets[side] = flow->packets[side];
+		facts->bytes[side] = flow->bytes[side];
+		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
+		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
+		smtp_session_side(flow->session, (enum side)side, seen, syn);
+	}
+}
+
+/* What an event brought to light and a library has to read. */
+static void session_found(struct pipeline *p, struct smtp_session *session)
+{
+	struct smtp_found *found = &p->found;
+	struct session_tls *tls = &session->facts.tls;
+
+	if (found->ja3_len > 0) {
+		tls->has_ja3 = digest_bytes(p->digester, DIGEST_MD5,
+					    span_of(found->ja3, found->ja3_len), tls->ja3);
+		found->ja3_len = 0;
+	}
+	if (found->ja3s_len > 0) {
+		tls->has_ja3s = digest_bytes(p->digester, DIGEST_MD5,
+					     span_of(found->ja3s, found->ja3s_len), tls->ja3s);
+		found->ja3s_len = 0;
+	}
+	if (found->chain_len == 0)
+		return;
+	struct span chain[SMTP_CHAIN_MAX];
+	size_t at = 0;
+	for (unsigned i = 0; i < found->chain_len; i++) {
+		chain[i] = span_of(found->chain + at, found->lengths[i]);
+		at += found->lengths[i];
+	}
+	int64_t time_s = p->time_ns / 1000000000;
+	const struct certificate_info *info =
+	    certificate_cache_get(p->certificates, chain[0], tls->certificate_sha256);
+	tls->chain_len = (uint8_t)found->chain_len;
+	if (info != NULL) {
+		struct span names[2];
+		size_t names_len = 0;
+		struct span sni = session_facts_text(&session->facts, TEXT_SNI);
+		struct span host = session_facts_text(&session->facts, TEXT_SERVER_NAME);
+		struct span ehlo = session_facts_text(&session->facts, TEXT_EHLO_NAME);
+		if (sni.len > 0) {
+			names[names_len++] = sni;
+		} else {
+			if (host.len > 0)
+				names[names_len++] = host;
+			if (ehlo.len > 0)
+				names[names_len++] = ehlo;
+		}
+		tls->certificate_id = info->id;
+		tls->certificate_problems =
+		    certificate_judge(info, time_s, names, names_len) |
+		    certificate_cache_judge_chain(p->certificates, chain, found->chain_len, time_s);
+		certificate_release(session->certificate);
+		session->certificate = info;
+	}
+	budget_free(&p->budget, found->chain, found->chain_size);
+	found->chain = NULL;
+	found->chain_len = 0;
+	smtp_reach(session, MILESTONE_CERTIFICATE);
+}
+
+static void name_application(struct pipeline *p, struct smtp_session *session)
+{
+	char name[APPLICATION_NAME_MAX];
+
+	if (session->facts.outcome != OUTCOME_NOT_SMTP || p->applications_failed)
+		return;
+	if (p->applications == NULL)
+		p->applications = application_detector_create();
+	if (p->applications == NULL) {
+		p->applications_failed = true;
+		return;
+	}
+	struct application_flow flow = {
+	    .client = span_of(session->first[SIDE_CLIENT], session->first_len[SIDE_CLIENT]),
+	    .server = span_of(session->first[SIDE_SERVER], session->first_len[SIDE_SERVER]),
+	    .server_first = session->server_first,
+	};
+	if (application_name(p->applications, &flow, name))
+		(void)session_facts_set_text(&session->facts, &p->budget, TEXT_APPLICATION,
+					     span_str(name));
+}
+
+/* Whether the flow's session has a record: what is not SMTP counts on a mail port only. */
+static bool session_is_of_interest(const struct pipeline *p, const struct flow *flow)
+{
+	if (flow->session == NULL)
+		return false;
+	if (is_mail_port(p, flow->session->facts.server.port))
+		return true;
+	return p->config.all_ports && smtp_session_is_smtp(flow->session);
+}
+
+static void observe(struct pipeline *p, struct flow *flow, struct observation *o)
+{
+	struct smtp_session *session = flow->session;
+	bool evicted;
+
+	session_refresh(flow);
+	smtp_session_settle(session);
+	*o = (struct observation){
+	    .ordinal = p->ordinal,
+	    .time_ns = p->time_ns,
+	    .new_milestones = session->facts.milestones & ~session->observed,
+	    .facts = session->facts,
+	    .certificate = session->certificate,
+	};
+	size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
+				      sizeof p->dialogue, &evicted);
+	o->dialogue = span_of(p->dialogue, len);
+	o->dialogue_evicted = evicted;
+	session->observed = session->facts.milestones;
+}
+
+/* Gives out an observation if the session has reached something new. */
+static bool observe_progress(struct pipeline *p, struct flow *flow, struct observation *o)
+{
+	struct smtp_session *session = flow->session;
+	if (session == NULL || flow->over || session->facts.milestones == session->observed)
+		return false;
+	if (!session_is_of_interest(p, flow))
+		return false;
+	observe(p, flow, o);
+	return true;
+}
+
+/* ---- closing ---- */
+
+/* How a connection ended: what was held may have been its FIN or RST. */
+static enum session_closed_by ending_of(const struct flow *flow, enum session_closed_by otherwise)
+{
+	unsigned flags = flow->stream.flags[0] | flow->stream.flags[1];
+	if (flags & STREAM_RST_SEEN)
+		return CLOSED_BY_RST;
+	if (flags & STREAM_FIN_SEEN)
+		return CLOSED_BY_FIN;
+	return otherwise;
+}
+
+/* Finishes the stream; its last events and the record come by pipeline_next(). */
+static void close_begin(struct pipeline *p, struct flow *flow, enum session_closed_by closed_by,
+			bool remove, enum pipeline_stage resume)
+{
+	p->flow = flow;
+	p->closing = true;
+	p->closed_by = closed_by;
+	p->remove = remove;
+	p->resume = resume;
+	p->stage = STAGE_PULL;
+	if (!flow->over)
+		stream_finish(&p->streams, &flow->stream, p->clock_ns, p->ordinal);
+}
+
+/* The stream gave its last event: the record, if there is one. */
+static bool close_end(struct pipeline *p, struct observation *o)
+{
+	struct flow *flow = p->flow;
+	bool told = false;
+
+	p->closing = false;
+	p->stage = p->resume;
+	if (!flow->over && flow->session != NULL) {
+		session_refresh(flow);
+		smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
+		if (session_is_of_interest(p, flow)) {
+			name_application(p, flow->session);
+			observe(p, flow, o);
+			p->counters.sessions++;
+			told = true;
+		}
+		p->spent = flow->session;
+		flow->session = NULL;
+	}
+	stream_free(&p->streams, &flow->stream);
+	flow->over = true;
+	if (p->remove)
+		flow_remove(p->flows, flow);
+	p->flow = NULL;
+	return told;
+}
+
+/* ---- the way of a segment ---- */
+
+static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segment *segment,
+				     const struct flow_key *key, uint8_t src_end)
+{
+	struct flow *flow = flow_add(p->flows, key, p->clock_ns);
+	if (flow == NULL) {
+		struct flow *oldest = flow_oldest(p->flows);
+		if (oldest == NULL)
+			return NULL;
+		close_begin(p, oldest, CLOSED_BY_EVICTED, true, STAGE_SEGMENT);
+		return NULL;
+	}
+	bool client_sends = sender_is_client(p, segment);
+	flow->client_end = client_sends ? src_end : (uint8_t)(1U - src_end);
+	flow->first_ordinal = p->ordinal;
+	flow->start_ns = p->time_ns;
+	if (segment->vlan_outer != VLAN_NONE) {
+		flow->has_tags = true;
+		flow->vlan_outer = segment->vlan_outer;
+		flow->vlan_inner = segment->vlan_inner;
+	}
+	return flow;
+}
+
+/* Pushes the segment under hand into its connection. */
+static void segment_push(struct pipeline *p)
+{
+	const struct tcp_segment *segment = &p->segment;
+	uint8_t src_end;
+	struct flow_key key = flow_key_of(segment, p->segment_tap, &src_end);
+	struct flow *flow = flow_find(p->flows, &key);
+
+	p->stage = STAGE_IDLE;
+	if (flow != NULL && flow->over) {
+		if ((segment->flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
+			return; /* late: nothing that could change what was told */
+		flow_remove(p->flows, flow);
+		flow = NULL;
+	}
+	if (flow == NULL) {
+		if ((segment->flags & TCP_RST) != 0 && segment->payload_len == 0)
+			return;
+		flow = flow_for_segment(p, segment, &key, src_end);
+		if (flow == NULL)
+			return;
+	}
+	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	if (p->time_ns > flow->last_ns)
+		flow->last_ns = p->time_ns;
+	if (stream_fast(&flow->stream, side, segment)) {
+		flow->packets[side]++;
+		flow->bytes[side] += segment->payload_len;
+		return;
+	}
+	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
+	    STREAM_NEW_CONNECTION) {
+		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
+		return;
+	}
+	flow->packets[side]++;
+	flow->bytes[side] += segment->payload_len;
+	p->flow = flow;
+	p->side = side;
+	p->stage = STAGE_PULL;
+}
+
+/* One event of the stream under hand. */
+static void event_take(struct pipeline *p, struct flow *flow, const struct stream_event *event)
+{
+	if (event->kind == STREAM_DATA || event->kind == STREAM_GAP) {
+		if (!flow_session(p, flow))
+			return;
+	}
+	if (flow->session == NULL)
+		return;
+	p->time_ns = event->time_ns;
+	p->ordinal = event->ordinal;
+	session_refresh(flow);
+	smtp_session_event(flow->session, &p->context, event);
+	session_found(p, flow->session);
+	if (event->kind == STREAM_CONFLICT)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		enum side side = (enum side)i;
+		if (flow->session->framing[side] != SMTP_FRAMING_TEXT && !flow->history_off[side]) {
+			flow->history_off[side] = true;
+			stream_history(&p->streams, &flow->stream, side, false);
+		}
+	}
+	if (event->kind == STREAM_DATA || event->kind == STREAM_GAP) {
+		uint64_t skip = smtp_session_skippable(flow->session, event->side);
+		if (skip > 0)
+			stream_skip(&flow->stream, event->side, skip);
+	}
+}
+
+void pipeline_clock(struct pipeline *p, int64_t time_ns, uint64_t ordinal)
+{
+	p->ordinal = ordinal;
+	if (time_ns < p->clock_ns)
+		p->counters.time_backwards++;
+	else
+		p->clock_ns = time_ns;
+	p->time_ns = time_ns;
+	if (p->stage == STAGE_IDLE)
+		p->stage = STAGE_EXPIRE;
+}
+
+void pipeline_packet(struct pipeline *p, const struct pipeline_frame *frame)
+{
+	p->counters.frames++;
+	p->counters.frame_bytes += frame->wire_len;
+	p->frame_ordinal = frame->ordinal;
+	p->frame_time_ns = frame->time_ns;
+	p->stage = STAGE_IDLE;
+	p->segment_waits = false;
+	if (packet_decode(&p->packets, frame->link_type, frame->fcs_len, frame->time_ns,
+			  frame->bytes, frame->wire_len, &p->segment) == PACKET_TCP) {
+		p->counters.segments++;
+		if (is_followed(p, &p->segment)) {
+			p->counters.mail_segments++;
+			p->segment_tap = frame->tap;
+			p->segment_waits = true;
+		}
+	}
+	pipeline_clock(p, frame->time_ns, frame->ordinal);
+}
+
+void pipeline_finish(struct pipeline *p, uint64_t ordinal)
+{
+	p->ordinal = ordinal;
+	p->time_ns = p->clock_ns;
+	p->segment_waits = false;
+	p->walk = 0;
+	p->stage = STAGE_FINISH;
+}
+
+static void expire_next(struct pipeline *p)
+{
+	struct flow *flow = flow_expired(p->flows, p->clock_ns);
+	if (flow != NULL) {
+		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_EXPIRE);
+		return;
+	}
+	p->ordinal = p->frame_ordinal;
+	p->time_ns = p->frame_time_ns;
+	p->stage = p->segment_waits ? STAGE_SEGMENT : STAGE_IDLE;
+	p->segment_waits = false;
+}
+
+bool pipeline_next(struct pipeline *p, struct observation *o)
+{
+	struct stream_event event;
+
+	if (p->spent != NULL) {
+		certificate_release(p->spent->certificate);
+		session_destroy(p, p->spent);
+		p->spent = NULL;
+	}
+	for (;;) {
+		switch (p->stage) {
+		case STAGE_IDLE:
+			return false;
+		case STAGE_EXPIRE:
+			expire_next(p);
+			break;
+		case STAGE_SEGMENT:
+			segment_push(p);
+			break;
+		case STAGE_PULL:
+			if (stream_pull(&p->streams, &p->flow->stream, &event)) {
+				event_take(p, p->flow, &event);
+				if (observe_progress(p, p->flow, o))
+					return true;
+				break;
+			}
+			if (p->closing) {
+				if (close_end(p, o))
+					return true;
+				break;
+			}
+			if (stream_closed(&p->flow->stream)) {
+				close_begin(p, p->flow, CLOSED_BY_FIN, false, STAGE_IDLE);
+				break;
+			}
+			p->stage = STAGE_IDLE;
+			break;
+		case STAGE_FINISH: {
+			struct flow *flow = flow_next(p->flows, &p->walk);
+			if (flow == NULL)
+				p->stage = STAGE_IDLE;
+			else
+				close_begin(p, flow, CLOSED_BY_EOF, true, STAGE_FINISH);
+			break;
+		}
+		}
+	}
+}
+
+const struct pipeline_counters *pipeline_counters(const struct pipeline *p)
+{
+	return &p->counters;
+}
+
+const struct packet_counters *pipeline_packet_counters(const struct pipeline *p)
+{
+	return &p->packets.counters;
+}
+
+const struct stream_counters *pipeline_stream_counters(const struct pipeline *p)
+{
+	return &p->streams.counters;
+}
+
+const struct flow_counters *pipeline_flow_counters(const struct pipeline *p)
+{
+	return flow_table_counters(p->flows);
+}
+
+const struct budget *pipeline_budget(const struct pipeline *p)
+{
+	return &p->budget;
+}
