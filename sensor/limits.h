@@ -24,6 +24,67 @@
 /* How long a packet waits for an earlier one of another interface: a block, and a scheduler. */
 #define LIMIT_LIVE_MERGE_MS 100
 
+/*
+ * Reading captures. A window that fits the second-level cache beats a large one (see
+ * capture_window.h); the rest keeps thousands of files and many workers within bounds.
+ */
+#define LIMIT_CAPTURE_WINDOW     (256U << 10)
+#define LIMIT_CAPTURE_WINDOWS    (4U << 20)
+#define LIMIT_CAPTURE_IN_FLIGHT  16
+#define LIMIT_CAPTURE_OPEN_FILES 64
+#define LIMIT_CAPTURE_FILES      100000
+#define LIMIT_CAPTURE_DEPTH      64
+#define LIMIT_CAPTURE_INPUT      (64U << 10)
+/* 128 MiB, what zstd itself takes for --long. */
+#define LIMIT_CAPTURE_ZSTD_WINDOW_LOG 27
+
+/* All buffers of one worker: a million connections and their dialogues. */
+#define LIMIT_WORKER_MEMORY (1ULL << 30)
+/* Connections of one worker at once. */
+#define LIMIT_FLOWS 1000000
+/* RFC 5321 4.5.3.2: the longest wait of a client is 10 minutes; an hour is idle for good. */
+#define LIMIT_IDLE_NS (3600LL * 1000000000)
+/* Without payload: a handshake that was never finished, or a scan. */
+#define LIMIT_HALF_OPEN_NS (300LL * 1000000000)
+
+/* TCP. Bytes of one side beyond a hole: a window that a fast path has in flight. */
+#define LIMIT_OUT_OF_ORDER (1U << 20)
+/* Bytes held of one side so that no reply comes before its command. */
+#define LIMIT_HELD (256U << 10)
+/* Pieces that these may be in: a flood of one-byte segments ends here. */
+#define LIMIT_CHUNKS 512
+/* A hole that the peer acknowledged is a gap after as many further segments, or this long. */
+#define LIMIT_HOLD_SEGMENTS 16
+#define LIMIT_HOLD_NS       1000000000LL
+/* One that nobody acknowledged: longer than any retransmission timeout (RFC 6298 2.4). */
+#define LIMIT_LOSS_NS (120LL * 1000000000)
+/* Delivered bytes of one side that a retransmission is compared with. */
+#define LIMIT_HISTORY (8U << 10)
+
+/* Headers opened in one packet, tunnels in tunnels. */
+#define LIMIT_LAYERS 16
+/* Incomplete datagrams: 30 s is what RFC 1122 3.3.2 and Linux wait. */
+#define LIMIT_FRAGMENTED      1024
+#define LIMIT_FRAGMENT_BYTES  (8U << 20)
+#define LIMIT_FRAGMENT_AGE_NS (30LL * 1000000000)
+
+/* The redacted dialogues of one worker: some 10,000 lines. */
+#define LIMIT_DIALOGUE_RING (1U << 20)
+/* Distinct certificates of one worker; a large provider's peers show some thousands. */
+#define LIMIT_CERTIFICATES 4096
+
+/* What the judge keeps: open sessions that raised something, windows of suppression. */
+#define LIMIT_JUDGE_MEMORY (64U << 20)
+/* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */
+#define LIMIT_THROTTLE_KEYS 65536
+/* Servers and clients that the summary tells apart, and rows that it shows of each. */
+#define LIMIT_SUMMARY_HOSTS 100000
+#define LIMIT_SUMMARY_ROWS  20
+/* One document: a session record with 16 domains and 48 lines of dialogue stays far below. */
+#define LIMIT_DOCUMENT (256U << 10)
+/* Output gathered before a write, replay only. */
+#define LIMIT_OUTPUT_BUFFER (64U << 10)
+
 /* Longest frame that a filter is compiled for: what libpcap calls MAXIMUM_SNAPLEN. */
 #define LIMIT_FRAME 262144
 /* Link types in one input, each with a compiled filter: those that are read, and room. */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stripwatch replay: stored captures become session records and alerts. */
+#include "sensor/capture_set.h"
+#include "sensor/capture_walk.h"
+#include "sensor/commands.h"
+#include "sensor/filter.h"
+#include "sensor/limits.h"
+#include "sensor/run.h"
+#include "sensor/signals.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct replay {
+	const struct options *options;
+	struct run *run;
+	struct filter *filter; /* NULL: every packet */
+	uint64_t ordinal;
+	uint64_t captures, skipped, failed;
+	uint64_t size, consumed; /* bytes of the inputs, for the progress bar */
+	bool unfit_told;
+	int progress_shown; /* per mille, -1: nothing is shown */
+};
+
+static const struct capture_limits capture_limits = {
+    .window_bytes = LIMIT_CAPTURE_WINDOW,
+    .windows_bytes = LIMIT_CAPTURE_WINDOWS,
+    .max_in_flight = LIMIT_CAPTURE_IN_FLIGHT,
+    .max_open_files = LIMIT_CAPTURE_OPEN_FILES,
+    .max_files = LIMIT_CAPTURE_FILES,
+    .max_depth = LIMIT_CAPTURE_DEPTH,
+    .source = {.input_bytes = LIMIT_CAPTURE_INPUT,
+	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG},
+};
+
+static void show_progress(struct replay *replay, uint64_t consumed)
+{
+	if (replay->progress_shown < 0 || replay->size == 0)
+		return;
+	uint64_t done = replay->consumed + consumed;
+	int mille = done >= replay->size ? 1000 : (int)(done * 1000 / replay->size);
+	if (mille == replay->progress_shown)
+		return;
+	replay->progress_shown = mille;
+	char bar[41];
+	int filled = mille * 40 / 1000;
+	memset(bar, '-', 40);
+	memset(bar, '#', (size_t)filled);
+	bar[40] = '\0';
+	fprintf(stderr, "\r[%s] %3d %%  %" PRIu64 " packets", bar, mille / 10, replay->ordinal);
+}
+
+static void clear_progress(const struct replay *replay)
+{
+	if (replay->progress_shown > 0)
+		fprintf(stderr, "\r\033[K");
+}
+
+static void report_fault(struct replay *replay, const struct capture_error *error)
+{
+	clear_progress(replay);
+	replay->failed++;
+	if (error->has_offset)
+		log_line(run_log(replay->run), LOG_ERROR, "%s: %s (at byte %" PRIu64 ")",
+			 error->path, error->reason, error->offset);
+	else
+		log_line(run_log(replay->run), LOG_ERROR, "%s: %s", error->path, error->reason);
+}
+
+static bool filter_admits(struct replay *replay, const struct capture_packet *packet)
+{
+	if (replay->filter == NULL)
+		return true;
+	enum filter_verdict verdict =
+	    filter_match(replay->filter, packet->link_type, packet->frame, packet->len);
+	if (verdict == FILTER_UNFIT && !replay->unfit_told) {
+		replay->unfit_told = true;
+		log_line(run_log(replay->run), LOG_WARNING, "--filter: %s",
+			 filter_problem(replay->filter));
+	}
+	return verdict == FILTER_PASS;
+}
+
+/* Reads one set to its end. found_in_directory: what is no capture is passed over. */
+static void replay_set(struct replay *replay, const char *const *paths, size_t count,
+		       bool found_in_directory)
+{
+	struct capture_packet packet;
+	enum capture_status status = CAPTURE_PACKET;
+	struct capture_set *set = capture_set_open(paths, count, &capture_limits);
+
+	if (set == NULL) {
+		log_line(run_log(replay->run), LOG_ERROR, "no memory to read %s", paths[0]);
+		replay->failed++;
+		return;
+	}
+	while (!signals_stop_asked() && status != CAPTURE_END) {
+		status = capture_set_next(set, &packet);
+		if (status == CAPTURE_BUSY)
+			capture_set_wait(set);
+		if (status == CAPTURE_FAULT) {
+			if (found_in_directory && capture_set_counts(set).captures == 0)
+				replay->skipped++;
+			else
+				report_fault(replay, capture_set_error(set));
+		}
+		if (status != CAPTURE_PACKET)
+			continue;
+		uint64_t ordinal = replay->ordinal++;
+		if ((ordinal & 0xffff) == 0)
+			show_progress(replay, capture_set_counts(set).bytes_read);
+		if (!filter_admits(replay, &packet))
+			continue;
+		struct pipeline_frame frame = {
+		    .bytes = packet.frame,
+		    .wire_len = packet.len,
+		    .link_type = packet.link_type,
+		    .fcs_len = packet.fcs_len,
+		    .time_ns = packet.time_ns,
+		    .ordinal = ordinal,
+		};
+		run_frame(replay->run, &frame);
+	}
+	struct capture_counts counts = capture_set_counts(set);
+	replay->captures += counts.captures;
+	replay->skipped += counts.skipped;
+	replay->consumed += counts.bytes_read;
+	capture_set_close(set);
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat status;
+	return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* A world of its own: nothing is carried over to the next file but the outputs. */
+static bool replay_separately(struct replay *replay, const char *path, bool found_in_directory)
+{
+	if (!run_begin_world(replay->run, path))
+		return false;
+	replay_set(replay, &path, 1, found_in_directory);
+	run_end_world(replay->run, replay->ordinal);
+	return true;
+}
+
+static bool replay_tree(struct replay *replay, const char *path)
+{
+	struct walk_list list = {.max_entries = LIMIT_CAPTURE_FILES};
+	bool good = capture_walk(&list, path, LIMIT_CAPTURE_DEPTH);
+	uint64_t before = replay->captures;
+
+	for (size_t i = 0; good && i < list.count && !signals_stop_asked(); i++) {
+		const struct walk_entry *entry = &list.entries[i];
+		if (entry->fault.problem != NULL) {
+			replay->failed++;
+			log_line(run_log(replay->run), LOG_ERROR, "%s: %s: %s", entry->path,
+				 entry->fault.problem, strerror(entry->fault.error_number));
+			continue;
+		}
+		good = replay_separately(replay, entry->path, true);
+	}
+	if (good && replay->captures == before && !signals_stop_asked()) {
+		log_line(run_log(replay->run), LOG_ERROR, "%s: holds no capture", path);
+		replay->failed++;
+	}
+	walk_list_free(&list);
+	return good;
+}
+
+static bool replay_inputs(struct replay *replay)
+{
+	const struct options *options = replay->options;
+	const char *const *paths = (const char *const *)options->inputs.items;
+
+	if (!options->separate) {
+		if (!run_begin_world(replay->run, NULL))
+			return false;
+		replay_set(replay, paths, options->inputs.count, false);
+		run_end_world(replay->run, replay->ordinal);
+		return true;
+	}
+	for (size_t i = 0; i < options->inputs.count && !signals_stop_asked(); i++) {
+		bool good = is_directory(paths[i]) ? replay_tree(replay, paths[i])
+						   : replay_separately(replay, paths[i], false);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+/* Bytes of all inputs that are files, for the progress bar. */
+static uint64_t input_size(const struct options *options)
+{
+	uint64_t size = 0;
+	for (size_t i = 0; i < options->inputs.count; i++) {
+		struct stat status;
+		if (stat(options->inputs.items[i], &status) == 0 && S_ISREG(status.st_mode))
+			size += (uint64_t)status.st_size;
+	}
+	return size;
+}
+
+int cmd_replay(const struct options *options)
+{
+	char error[512];
+	struct replay replay = {.options = options, .progress_shown = -1};
+
+	replay.run = run_create(options, RUN_REPLAY, error, sizeof error);
+	if (replay.run == NULL) {
+		fprintf(stderr, "stripwatch: %s\n", error);
+		return STATUS_WRONG_USE;
+	}
+	if (options->filter != NULL) {
+		replay.filter = filter_new(options->filter, error);
+		if (replay.filter == NULL) {
+			fprintf(stderr, "stripwatch: --filter: %s\n", error);
+			(void)run_finish(replay.run);
+			return STATUS_WRONG_USE;
+		}
+	}
+	signals_catch();
+	if (isatty(STDERR_FILENO) && !options->quiet) {
+		replay.size = input_size(options);
+		replay.progress_shown = 0;
+	}
+	bool good = replay_inputs(&replay);
+	clear_progress(&replay);
+	if (!good)
+		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
+	if (signals_stop_asked())
+		log_line(run_log(replay.run), LOG_ERROR,
+			 "stopped by a signal after %" PRIu64 " packets", replay.ordinal);
+	if (replay.skipped > 0)
+		log_line(run_log(replay.run), LOG_WARNING,
+			 "%" PRIu64 " %s no capture and %s skipped", replay.skipped,
+			 replay.skipped == 1 ? "file is" : "files are",
+			 replay.skipped == 1 ? "was" : "were");
+	filter_free(replay.filter);
+	int status = run_finish(replay.run);
+	if (status == STATUS_DONE && (replay.failed > 0 || signals_stop_asked() || !good))
+		status = STATUS_INCOMPLETE;
+	return status;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/judge.h"
+
+#include "alerts/alert.h"
+#include "alerts/record.h"
+#include "sensor/limits.h"
+#include "version.h"
+
+#include <stdlib.h>
+
+/* What an open session has raised; forgotten when it is over. */
+struct raised {
+	uint64_t session; /* its id + 1; 0: free */
+	uint32_t rules;
+};
+
+struct raised_table {
+	struct raised *slots; /* open addressing, size a power of two */
+	size_t size, count;
+};
+
+struct judge {
+	struct judge_config config;
+	struct judge_counters counters;
+	struct budget budget;
+	struct digester *digester;
+	struct summary *summary;
+	struct record_origin origin;
+	struct raised_table raised;
+	struct buffer document, line;
+	struct verdict verdict;
+};
+
+/* ---- which rules a session raised ---- */
+
+static size_t raised_slot(const struct raised_table *table, uint64_t key)
+{
+	/* Ids are ordinals of packets: a multiplication spreads them (Knuth 6.4). */
+	size_t slot = (size_t)(key * 0x9e3779b97f4a7c15ULL >> 32) & (table->size - 1);
+	while (table->slots[slot].session != 0 && table->slots[slot].session != key)
+		slot = (slot + 1) & (table->size - 1);
+	return slot;
+}
+
+static bool raised_grow(struct judge *judge)
+{
+	struct raised_table *table = &judge->raised;
+	struct raised_table grown = {.size = table->size == 0 ? 256 : table->size * 2};
+
+	grown.slots = budget_calloc(&judge->budget, grown.size, sizeof *grown.slots);
+	if (grown.slots == NULL)
+		return false;
+	for (size_t i = 0; i < table->size; i++)
+		if (table->slots[i].session != 0)
+			grown.slots[raised_slot(&grown, table->slots[i].session)] = table->slots[i];
+	budget_free(&judge->budget, table->slots, table->size * sizeof *table->slots);
+	table->slots = grown.slots;
+	table->size = grown.size;
+	return true;
+}
+
+static uint32_t raised_get(const struct judge *judge, uint64_t session)
+{
+	const struct raised_table *table = &judge->raised;
+	return table->size == 0 ? 0 : table->slots[raised_slot(table, session + 1)].rules;
+}
+
+static void raised_put(struct judge *judge, uint64_t session, uint32_t rules)
+{
+	struct raised_table *table = &judge->raised;
+	if (table->count * 2 >= table->size && !raised_grow(judge) &&
+	    table->count + 1 >= table->size) {
+		judge->counters.unrecorded++;
+		return;
+	}
+	struct raised *slot = &table->slots[raised_slot(table, session + 1)];
+	table->count += slot->session == 0;
+	*slot = (struct raised){.session = session + 1, .rules = rules};
+}
+
+/* Takes a session out; what stood behind it in its run moves up. */
+static void raised_drop(struct judge *judge, uint64_t session)
+{
+	struct raised_table *table = &judge->raised;
+	if (table->size == 0)
+		return;
+	size_t hole = raised_slot(table, session + 1);
+	if (table->slots[hole].session == 0)
+		return;
+	table->slots[hole].session = 0;
+	table->count--;
+	for (size_t i = (hole + 1) & (table->size - 1); table->slots[i].session != 0;
+	     i = (i + 1) & (table->size - 1)) {
+		struct raised moved = table->slots[i];
+		table->slots[i].session = 0;
+		table->slots[raised_slot(table, moved.session)] = moved;
+	}
+}
+
+static void raised_clear(struct judge *judge)
+{
+	struct raised_table *table = &judge->raised;
+	budget_free(&judge->budget, table->slots, table->size * sizeof *table->slots);
+	*table = (struct raised_table){.slots = NULL};
+}
+
+/* ---- life ---- */
+
+struct judge *judge_create(const struct judge_config *config)
+{
+	struct judge *judge = calloc(1, sizeof *judge);
+	if (judge == NULL)
+		return NULL;
+	judge->config = *config;
+	budget_init(&judge->budget, config->memory);
+	judge->digester = digester_create();
+	judge->summary = summary_create(LIMIT_SUMMARY_HOSTS);
+	judge->origin = (struct record_origin){
+	    .sensor = config->sensor,
+	    .version = STRIPWATCH_VERSION,
+	    .show_addresses = config->show_addresses,
+	};
+	buffer_init(&judge->document, &judge->budget, LIMIT_DOCUMENT);
+	buffer_init(&judge->line, &judge->budget, LIMIT_DOCUMENT);
+	if (judge->digester == NULL || judge->summary == NULL) {
+		judge_destroy(judge);
+		return NULL;
+	}
+	return judge;
+}
+
+void judge_destroy(struct judge *judge)
+{
+	if (judge == NULL)
+		return;
+	raised_clear(judge);
+	buffer_free(&judge->document);
+	buffer_free(&judge->line);
+	summary_destroy(judge->summary);
+	digester_destroy(judge->digester);
+	free(judge);
+}
+
+void judge_begin(struct judge *judge, const char *name)
+{
+	raised_clear(judge);
+	judge->origin.input = name;
+}
+
+/* ---- what leaves ---- */
+
+static void send_alert(struct judge *judge, struct alert *alert)
+{
+	const struct judge_config *config = &judge->config;
+
+	judge->counters.sent++;
+	summary_alert(judge->summary, alert->finding.rule, alert->finding.severity);
+	buffer_clear(&judge->document);
+	if (!alert_identify(alert, &judge->origin, judge->digester) ||
+	    !alert_write(alert, &judge->origin, judge->digester, &judge->document)) {
+		judge->counters.oversized++;
+		return;
+	}
+	struct sink_alert document = {
+	    .id = span_str(alert->id),
+	    .rule = alert->finding.rule,
+	    .severity = alert->finding.severity,
+	    .sensor = span_str(config->sensor),
+	    .json = buffer_span(&judge->document),
+	};
+	for (size_t i = 0; i < config->sink_count; i++)
+		(void)config->sinks[i]->ops->alert(config->sinks[i], &document);
+	if (config->lines == NULL)
+		return;
+	buffer_clear(&judge->line);
+	alert_line(alert, config->colours, &judge->line);
+	buffer_add_char(&judge->line, '\n');
+	if (!judge->line.failed)
+		(void)fwrite(judge->line.bytes, 1, judge->line.len, config->lines);
+}
+
+static void send_record(struct judge *judge, const struct observation *observation, uint32_t rules)
+{
+	buffer_clear(&judge->document);
+	if (!record_write(&judge->origin, judge->digester, &observation->facts,
+			  observation->certificate, rules, &judge->document)) {
+		judge->counters.oversized++;
+		return;
+	}
+	for (size_t i = 0; i < judge->config.sink_count; i++)
+		(void)judge->config.sinks[i]->ops->session(judge->config.sinks[i],
+							   buffer_span(&judge->document));
+}
+
+void judge_observe(struct judge *judge, const struct observation *observation)
+{
+	const struct judge_config *config = &judge->config;
+	const struct verdict_context context = {.stripped = false};
+	uint64_t session = observation->facts.id;
+	uint32_t before = raised_get(judge, session), rules = before;
+	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
+
+	verdict_judge(&observation->facts, observation->certificate, &context,
+		      before | config->disabled, &judge->verdict);
+	for (unsigned i = 0; i < judge->verdict.count; i++) {
+		struct finding *finding = &judge->verdict.findings[i];
+		if (config->has_severity[finding->rule])
+			finding->severity = config->severity[finding->rule];
+		rules |= 1U << finding->rule;
+		judge->counters.raised++;
+		struct alert alert = alert_of(finding, observation);
+		send_alert(judge, &alert);
+	}
+	if (closed) {
+		summary_session(judge->summary, &observation->facts);
+		send_record(judge, observation, rules);
+		if (before != 0)
+			raised_drop(judge, session);
+	} else if (rules != before) {
+		raised_put(judge, session, rules);
+	}
+}
+
+void judge_clock(struct judge *judge, int64_t time_ns)
+{
+	(void)judge;
+	(void)time_ns;
+}
+
+void judge_end(struct judge *judge)
+{
+	raised_clear(judge);
+}
+
+const struct judge_counters *judge_counters(const struct judge *judge)
+{
+	return &judge->counters;
+}
+
+const struct summary *judge_summary(const struct judge *judge)
+{
+	return judge->summary;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The judge: takes the observations of all workers in the order of their
+ * packets, decides what is raised, and hands documents to the sinks.
+ *
+ * It alone knows more than one session. One thread drives it.
+ */
+#ifndef SENSOR_JUDGE_H
+#define SENSOR_JUDGE_H
+
+#include "alerts/observation.h"
+#include "alerts/sink.h"
+#include "alerts/summary.h"
+
+struct judge_config {
+	const char *sensor; /* observer.name */
+	bool show_addresses;
+	uint32_t disabled; /* set of rules that are never raised */
+	bool has_severity[RULE_COUNT];
+	enum severity severity[RULE_COUNT]; /* where has_severity says so */
+	int64_t suppression_ns;             /* 0: nothing is folded */
+	size_t memory;                      /* cap of everything it keeps, bytes */
+	struct sink *const *sinks;          /* borrowed */
+	size_t sink_count;
+	FILE *lines; /* readable alerts; NULL: none */
+	bool colours;
+};
+
+struct judge_counters {
+	uint64_t raised;     /* findings of sessions */
+	uint64_t sent;       /* alerts that left */
+	uint64_t folded;     /* findings folded into another alert */
+	uint64_t unrecorded; /* sessions whose raised rules found no memory */
+	uint64_t oversized;  /* documents that did not fit their buffer */
+};
+
+struct judge;
+
+/* NULL when out of memory. The config is copied; what it points to is borrowed. */
+struct judge *judge_create(const struct judge_config *config);
+void judge_destroy(struct judge *judge);
+
+/* A new world (--separate): forgets all sessions; name is the observer's file or NULL. */
+void judge_begin(struct judge *judge, const char *name);
+
+void judge_observe(struct judge *judge, const struct observation *observation);
+
+/* Packet time went on: windows of suppression may be over. */
+void judge_clock(struct judge *judge, int64_t time_ns);
+
+/* The world is over: summaries of what was folded leave. */
+void judge_end(struct judge *judge);
+
+const struct judge_counters *judge_counters(const struct judge *judge);
+const struct summary *judge_summary(const struct judge *judge);
+
+#endif

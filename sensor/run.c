@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/run.h"
+
+#include "alerts/sink_file.h"
+#include "sensor/judge.h"
+#include "sensor/limits.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define SINKS_MAX 4
+
+struct run {
+	const struct options *options;
+	enum run_kind kind;
+	struct log log;
+	struct pipeline_config pipeline_config;
+	struct pipeline *pipeline; /* of the present world */
+	struct judge *judge;
+	struct certificate_anchors *anchors;
+	struct sink *sinks[SINKS_MAX];
+	size_t sink_count;
+	FILE *people;  /* where alerts and the summary for people go; NULL: nowhere */
+	bool complete; /* no input was refused, no output failed */
+	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence, unknown_link;
+	uint64_t capped; /* times that a cap was reached */
+};
+
+static struct judge *make_judge(struct run *run)
+{
+	const struct options *options = run->options;
+	struct judge_config config = {
+	    .sensor = options->sensor,
+	    .show_addresses = options->show_addresses,
+	    .disabled = options_disabled_rules(options),
+	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
+	    .memory = LIMIT_JUDGE_MEMORY,
+	    .sinks = run->sinks,
+	    .sink_count = run->sink_count,
+	    .lines = run->people,
+	    .colours = run->people != NULL && isatty(fileno(run->people)),
+	};
+	for (unsigned i = 0; i < RULE_COUNT; i++)
+		config.has_severity[i] =
+		    options_rule_severity(options, (enum rule)i, &config.severity[i]);
+	return judge_create(&config);
+}
+
+static bool open_file(struct run *run, const char *path, unsigned what, char *error, size_t size)
+{
+	char reason[SINK_ERROR_MAX];
+	size_t buffer = run->kind == RUN_REPLAY ? LIMIT_OUTPUT_BUFFER : 0;
+
+	if (path == NULL)
+		return true;
+	struct sink *sink = sink_file_open(path, what, run->kind == RUN_REPLAY, buffer, reason);
+	if (sink == NULL) {
+		(void)snprintf(error, size, "%s", reason);
+		return false;
+	}
+	run->sinks[run->sink_count++] = sink;
+	return true;
+}
+
+static bool open_outputs(struct run *run, char *error, size_t size)
+{
+	const struct options *options = run->options;
+	return open_file(run, options->alerts, SINK_FILE_ALERTS, error, size) &&
+	       open_file(run, options->sessions, SINK_FILE_SESSIONS, error, size);
+}
+
+static bool read_anchors(struct run *run, char *error, size_t size)
+{
+	const struct options *options = run->options;
+	if (options->ca_file == NULL && options->ca_path == NULL)
+		return true;
+	run->anchors = certificate_anchors_create(options->ca_file, options->ca_path, error, size);
+	return run->anchors != NULL;
+}
+
+static void configure_pipeline(struct run *run)
+{
+	const struct options *options = run->options;
+	run->pipeline_config = (struct pipeline_config){
+	    .all_ports = options->all_ports,
+	    .ports = options->ports.port,
+	    .port_count = options->ports.count,
+	    .redaction = {.show_addresses = options->show_addresses,
+			  .show_accounts = options->show_accounts},
+	    .anchors = run->anchors,
+	    .flows = {.max_flows = LIMIT_FLOWS,
+		      .idle_ns = LIMIT_IDLE_NS,
+		      .half_open_ns = LIMIT_HALF_OPEN_NS},
+	    .streams = {.max_out_of_order = LIMIT_OUT_OF_ORDER,
+			.max_held = LIMIT_HELD,
+			.max_chunks = LIMIT_CHUNKS,
+			.hold_segments = LIMIT_HOLD_SEGMENTS,
+			.hold_ns = LIMIT_HOLD_NS,
+			.loss_ns = LIMIT_LOSS_NS,
+			.history = LIMIT_HISTORY},
+	    .packets = {.max_layers = LIMIT_LAYERS,
+			.frag = {.max_datagrams = LIMIT_FRAGMENTED,
+				 .max_bytes = LIMIT_FRAGMENT_BYTES,
+				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
+	    .memory = LIMIT_WORKER_MEMORY,
+	    .dialogue_ring = LIMIT_DIALOGUE_RING,
+	    .certificates = LIMIT_CERTIFICATES,
+	};
+	/* Without entropy the tables still work; they can then be aimed at. */
+	if (getrandom(&run->pipeline_config.hash_key, sizeof run->pipeline_config.hash_key, 0) < 0)
+		log_line(&run->log, LOG_WARNING, "no random numbers: %s", strerror(errno));
+}
+
+static void run_free(struct run *run)
+{
+	pipeline_destroy(run->pipeline);
+	judge_destroy(run->judge);
+	certificate_anchors_destroy(run->anchors);
+	free(run);
+}
+
+struct run *run_create(const struct options *options, enum run_kind kind, char *error, size_t size)
+{
+	struct run *run = calloc(1, sizeof *run);
+	if (run == NULL) {
+		(void)snprintf(error, size, "out of memory");
+		return NULL;
+	}
+	run->options = options;
+	run->kind = kind;
+	run->complete = true;
+	log_init(&run->log, stderr, (enum log_level)options->log_level);
+	if (!options->quiet && !options_use_stdout(options))
+		run->people = stdout;
+	bool good = application_abi_ok(error, size) && read_anchors(run, error, size) &&
+		    open_outputs(run, error, size);
+	if (good) {
+		configure_pipeline(run);
+		run->judge = make_judge(run);
+		good = run->judge != NULL;
+		if (!good)
+			(void)snprintf(error, size, "out of memory");
+	}
+	if (good)
+		return run;
+	for (size_t i = 0; i < run->sink_count; i++)
+		(void)run->sinks[i]->ops->close(run->sinks[i]);
+	run_free(run);
+	return NULL;
+}
+
+const struct log *run_log(const struct run *run)
+{
+	return &run->log;
+}
+
+bool run_begin_world(struct run *run, const char *name)
+{
+	run->pipeline = pipeline_create(&run->pipeline_config);
+	if (run->pipeline == NULL)
+		return false;
+	judge_begin(run->judge, name);
+	return true;
+}
+
+static void drain(struct run *run)
+{
+	struct observation observation;
+	while (pipeline_next(run->pipeline, &observation))
+		judge_observe(run->judge, &observation);
+}
+
+void run_frame(struct run *run, const struct pipeline_frame *frame)
+{
+	pipeline_packet(run->pipeline, frame);
+	drain(run);
+}
+
+void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
+{
+	pipeline_clock(run->pipeline, time_ns, ordinal);
+	drain(run);
+	judge_clock(run->judge, time_ns);
+}
+
+void run_end_world(struct run *run, uint64_t ordinal)
+{
+	pipeline_finish(run->pipeline, ordinal);
+	drain(run);
+	judge_end(run->judge);
+
+	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
+	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
+	run->frames += pipeline_counters(run->pipeline)->frames;
+	run->gaps += streams->gaps;
+	run->gap_bytes += streams->gap_bytes;
+	run->evicted += flows->evicted;
+	run->capped += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
+		       pipeline_counters(run->pipeline)->refused + flows->evicted;
+	run->unknown_link += pipeline_packet_counters(run->pipeline)->unknown_link;
+	pipeline_destroy(run->pipeline);
+	run->pipeline = NULL;
+}
+
+void run_flush(struct run *run)
+{
+	for (size_t i = 0; i < run->sink_count; i++)
+		(void)run->sinks[i]->ops->flush(run->sinks[i]);
+	if (run->people != NULL)
+		(void)fflush(run->people);
+}
+
+void run_reopen(struct run *run)
+{
+	for (size_t i = 0; i < run->sink_count; i++)
+		if (!run->sinks[i]->ops->reopen(run->sinks[i]))
+			log_line(&run->log, LOG_ERROR, "%s", run->sinks[i]->error);
+}
+
+static void print_summary(const struct run *run)
+{
+	FILE *out = run->people;
+	const struct judge_counters *judged = judge_counters(run->judge);
+
+	if (summary_alerts(judge_summary(run->judge)) > 0)
+		fputc('\n', out);
+	fprintf(out, "Packets %" PRIu64 ", sessions %" PRIu64 ", alerts %" PRIu64, run->frames,
+		summary_sessions(judge_summary(run->judge)), judged->sent);
+	if (run->gaps > 0)
+		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->gaps,
+			run->gap_bytes);
+	fprintf(out, "\n\n");
+	summary_print(judge_summary(run->judge), out, LIMIT_SUMMARY_ROWS);
+}
+
+int run_finish(struct run *run)
+{
+	int status = STATUS_DONE;
+
+	if (run->unknown_link > 0) {
+		log_line(&run->log, LOG_ERROR,
+			 "%" PRIu64 " packets have a link type that is not read",
+			 run->unknown_link);
+		run->complete = false;
+	}
+	if (run->capped > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "a cap was reached %" PRIu64 " times (%" PRIu64
+			 " connections given up): results may be incomplete",
+			 run->capped, run->evicted);
+	if (run->people != NULL)
+		print_summary(run);
+	bool alerted =
+	    run->options->fail_on != 0 &&
+	    summary_reached(judge_summary(run->judge), (enum severity)(run->options->fail_on - 1));
+	for (size_t i = 0; i < run->sink_count; i++) {
+		char error[SINK_ERROR_MAX];
+		struct sink *sink = run->sinks[i];
+		(void)sink->ops->flush(sink);
+		memcpy(error, sink->error, sizeof error);
+		bool failed = sink->failed;
+		if (!sink->ops->close(sink) || failed) {
+			log_line(&run->log, LOG_ERROR, "%s",
+				 error[0] != '\0' ? error : "an output failed");
+			run->complete = false;
+		}
+	}
+	if (run->people != NULL && (fflush(run->people) != 0 || ferror(run->people))) {
+		log_line(&run->log, LOG_ERROR, "standard output: cannot be written");
+		run->complete = false;
+	}
+	if (alerted)
+		status = STATUS_ALERTED;
+	else if (!run->complete)
+		status = STATUS_INCOMPLETE;
+	run_free(run);
+	return status;
+}

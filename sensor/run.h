@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of replay or watch: the pipeline, the judge and the outputs put
+ * together as the options say.
+ *
+ * A world is what shares state: the whole run, or with --separate one file.
+ */
+#ifndef SENSOR_RUN_H
+#define SENSOR_RUN_H
+
+#include "sensor/log.h"
+#include "sensor/options.h"
+#include "sensor/pipeline.h"
+
+enum run_kind { RUN_REPLAY, RUN_WATCH };
+
+struct run;
+
+/*
+ * Opens all outputs and reads what the options name. NULL with one sentence in
+ * error: nothing was processed then.
+ */
+struct run *run_create(const struct options *options, enum run_kind kind, char *error,
+		       size_t error_size);
+
+/* name: of the file or interface, shown as observer; NULL: none. False: out of memory. */
+bool run_begin_world(struct run *run, const char *name);
+
+/* One frame of the present world. */
+void run_frame(struct run *run, const struct pipeline_frame *frame);
+
+/* Time goes on without a frame (live). */
+void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal);
+
+/* Closes what is open, forgets the world's state. */
+void run_end_world(struct run *run, uint64_t ordinal);
+
+/* Live: writes out what is buffered; opens the files anew (SIGHUP). */
+void run_flush(struct run *run);
+void run_reopen(struct run *run);
+
+const struct log *run_log(const struct run *run);
+
+/* Ends the outputs, prints the summary, frees everything. An enum exit_status. */
+int run_finish(struct run *run);
+
+#endif

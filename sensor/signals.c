@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t stop_asked, reopen_asked;
+
+static void note_signal(int number)
+{
+	if (number == SIGHUP)
+		reopen_asked = 1;
+	else
+		stop_asked = 1;
+}
+
+void signals_catch(void)
+{
+	struct sigaction action = {.sa_handler = note_signal};
+	(void)sigemptyset(&action.sa_mask);
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &action, NULL);
+}
+
+bool signals_stop_asked(void)
+{
+	return stop_asked != 0;
+}
+
+bool signals_take_reopen(void)
+{
+	bool asked = reopen_asked != 0;
+	reopen_asked = 0;
+	return asked;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What signals ask for. A handler can reach nothing but variables of static
+ * storage, so these two are here and nowhere else.
+ */
+#ifndef SENSOR_SIGNALS_H
+#define SENSOR_SIGNALS_H
+
+#include <stdbool.h>
+
+/*
+ * SIGINT and SIGTERM ask to stop, SIGHUP to open the outputs anew; system
+ * calls are interrupted. SIGPIPE is ignored: writes report it.
+ */
+void signals_catch(void);
+
+bool signals_stop_asked(void);
+
+/* True once for each SIGHUP (several at a time count as one). */
+bool signals_take_reopen(void);
+
+#endif
