@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decoders/certificate.h"
+
+#include "certificate_samples.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BUDGET = 1 << 20, DER_MAX = 1024, NOON = 43200 };
+
+/* A certificate in a heap block of its exact size, so that a read beyond it is found. */
+static struct span der_of(const char *hex)
+{
+	size_t len = strlen(hex) / 2;
+	uint8_t *der = malloc(len);
+	for (size_t i = 0; i < len; i++) {
+		char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+		der[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	return span_of(der, len);
+}
+
+static void der_free(struct span der)
+{
+	free((void *)(uintptr_t)der.ptr);
+}
+
+static const struct certificate_info *get(struct certificate_cache *cache, const char *hex)
+{
+	uint8_t sha256[DIGEST_SHA256_SIZE];
+	struct span der = der_of(hex);
+	const struct certificate_info *info = certificate_cache_get(cache, der, sha256);
+	der_free(der);
+	return info;
+}
+
+static bool text_is(struct span text, const char *expected)
+{
+	return span_equal(text, span_str(expected));
+}
+
+Test(certificate, facts)
+{
+	struct budget budget;
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 8);
+	const struct certificate_info *info = get(cache, sample_mail);
+	char hex[2 * DIGEST_SHA256_SIZE + 1];
+
+	cr_assert_not_null(info);
+	cr_expect(text_is(info->subject, "CN=mail.example.org,O=Ex\xc3\xa4mple\\, Inc."), "%.*s",
+		  (int)info->subject.len, (const char *)info->subject.ptr);
+	cr_expect(text_is(info->issuer, "CN=Example Intermediate,O=Example Trust"));
+	cr_expect(text_is(info->common_name, "mail.example.org"));
+	cr_expect(text_is(info->serial, "03"));
+	cr_assert_eq(info->name_count, 4);
+	cr_expect(text_is(info->names[0], "mail.example.org"));
+	cr_expect(text_is(info->names[1], "*.mx.example.net"));
+	cr_expect(text_is(info->names[2], "192.0.2.25"));
+	cr_expect(text_is(info->names[3], "2001:db8::25"));
+	cr_expect_eq(info->not_before, SAMPLES_FROM);
+	cr_expect_eq(info->not_after, SAMPLES_TO);
+	cr_expect_eq(info->key, CERTIFICATE_KEY_EC);
+	cr_expect_eq(info->key_bits, 256);
+	cr_expect_eq(info->signature_hash, CERTIFICATE_HASH_SHA2);
+	cr_expect(!info->self_signed && !info->names_truncated && info->has_dns_name);
+	/* openssl x509 -fingerprint -sha256; -pubkey | openssl pkey -outform der | sha256sum */
+	digest_hex(info->sha256, sizeof info->sha256, hex);
+	cr_expect_str_eq(hex, "44b18cd714b42cb204b6bc35ce6686e0f052da671d72cdbae9ec877c6b72eedf");
+	digest_hex(info->key_sha256, sizeof info->key_sha256, hex);
+	cr_expect_str_eq(hex, "f5d68c6ebca91d2726d00433766d8a63340b886471781acb58fd1e55eaa877b5");
+	certificate_release(info);
+
+	info = get(cache, sample_self);
+	cr_assert_not_null(info);
+	cr_expect(info->self_signed);
+	cr_expect_eq(info->key_bits, 192);
+	cr_expect_eq(info->signature_hash, CERTIFICATE_HASH_SHA1);
+	cr_expect_eq(info->name_count, 0);
+	certificate_release(info);
+	certificate_cache_destroy(cache);
+	cr_expect_eq(budget.used, 0);
+}
+
+Test(certificate, problems)
+{
+	static const struct {
+		const char *hex;
+		int64_t time;
+		const char *names[3];
+		uint32_t problems;
+	} table[] = {
+	    {sample_mail, SAMPLES_FROM, {"mail.example.org"}, 0},
+	    {sample_mail, SAMPLES_TO, {"MAIL.Example.ORG."}, 0},
+	    {sample_mail, SAMPLES_FROM - 1, {"mail.example.org"}, CERTIFICATE_NOT_YET_VALID},
+	    {sample_mail, SAMPLES_TO + 1, {"mail.example.org"}, CERTIFICATE_EXPIRED},
+	    {sample_mail, SAMPLES_FROM, {NULL}, 0},
+	    {sample_mail, SAMPLES_FROM, {"example.org"}, CERTIFICATE_NAME_MISMATCH},
+	    {sample_mail, SAMPLES_FROM, {"example.org", "a.mx.example.net"}, 0},
+	    {sample_mail, SAMPLES_FROM, {"192.0.2.25"}, 0},
+	    {sample_mail,
+	     SAMPLES_TO + 1,
+	     {"evil.test"},
+	     CERTIFICATE_EXPIRED | CERTIFICATE_NAME_MISMATCH},
+	    {sample_cn, SAMPLES_FROM + NOON, {"old.example.org"}, CERTIFICATE_SHA1_SIGNATURE},
+	    {sample_weak,
+	     SAMPLES_FROM + NOON,
+	     {"mail.example.org"},
+	     CERTIFICATE_MD5_SIGNATURE | CERTIFICATE_WEAK_RSA_KEY},
+	    /* There are dNSNames, so the common name does not count. */
+	    {sample_weak,
+	     SAMPLES_FROM + NOON,
+	     {"weak.example.org"},
+	     CERTIFICATE_MD5_SIGNATURE | CERTIFICATE_WEAK_RSA_KEY | CERTIFICATE_NAME_MISMATCH},
+	    /* Nobody relies on its SHA-1 signature. */
+	    {sample_self, SAMPLES_FROM + NOON, {"self.example.org"}, CERTIFICATE_WEAK_EC_KEY},
+	};
+	struct budget budget;
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 8);
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct span names[3];
+		size_t count = 0;
+		while (count < 3 && table[i].names[count] != NULL) {
+			names[count] = span_str(table[i].names[count]);
+			count++;
+		}
+		const struct certificate_info *info = get(cache, table[i].hex);
+		cr_assert_not_null(info, "%zu", i);
+		uint32_t problems = certificate_judge(info, table[i].time, names, count);
+		cr_expect_eq(problems, table[i].problems, "%zu: %x", i, problems);
+		certificate_release(info);
+	}
+	certificate_cache_destroy(cache);
+}
+
+/* RFC 6125 6.4.3 and RFC 9525 6.3. */
+Test(certificate, names)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool match;
+	} table[] = {
+	    {"mail.example.org", "mail.example.org", true},
+	    {"mail.example.org", "Mail.Example.Org", true},
+	    {"mail.example.org", "mail.example.org.", true},
+	    {"mail.example.org", "xmail.example.org", false},
+	    {"*.example.org", "mail.example.org", true},
+	    {"*.example.org", "example.org", false},
+	    {"*.example.org", ".example.org", false},
+	    {"*.example.org", "a.mail.example.org", false},
+	    {"m*.example.org", "mail.example.org", false},
+	    {"mail.*.org", "mail.example.org", false},
+	    {"*.org", "example.org", false},
+	    {"*", "mail", false},
+	    {"*.", "mail.", false},
+	    {"*.0.2.25", "192.0.2.25", false},
+	    {"", "", false},
+	    {"*.example.org", "", false},
+	    {"", "mail.example.org", false},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		cr_expect_eq(
+		    certificate_name_matches(span_str(table[i].pattern), span_str(table[i].name)),
+		    table[i].match, "%s against %s", table[i].name, table[i].pattern);
+}
+
+/* A file with a text in it, to be removed by the caller. */
+static void write_file(char path[], const char *text)
+{
+	int fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+Test(certificate, chains)
+{
+	static const int64_t noon = SAMPLES_FROM + NOON;
+	static const struct {
+		const char *chain[3];
+		int64_t time;
+		uint32_t problems;
+	} table[] = {
+	    {{sample_mail, sample_inter}, SAMPLES_FROM + NOON, 0},
+	    {{sample_mail, sample_inter, sample_root}, SAMPLES_FROM + NOON, 0},
+	    {{sample_mail}, SAMPLES_FROM + NOON, CERTIFICATE_NOT_ANCHORED},
+	    {{sample_mail, sample_other}, SAMPLES_FROM + NOON, CERTIFICATE_NOT_ANCHORED},
+	    {{sample_other}, SAMPLES_FROM + NOON, CERTIFICATE_SELF_SIGNED},
+	    {{sample_weak}, SAMPLES_FROM + NOON, CERTIFICATE_NOT_ANCHORED},
+	    /* Expired: told by certificate_judge(), and anchored all the same. */
+	    {{sample_mail, sample_inter}, SAMPLES_TO + NOON, 0},
+	    {{sample_root}, SAMPLES_FROM + NOON, 0},
+	};
+	char path[] = "/tmp/test_certificate.XXXXXX", error[256];
+	struct budget budget;
+	write_file(path, sample_root_pem);
+	struct certificate_anchors *anchors =
+	    certificate_anchors_create(path, NULL, error, sizeof error);
+	(void)unlink(path); /* read whole at start */
+	cr_assert_not_null(anchors, "%s", error);
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, anchors, 16);
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+			struct span ders[3];
+			size_t count = 0;
+			for (; count < 3 && table[i].chain[count] != NULL; count++)
+				ders[count] = der_of(table[i].chain[count]);
+			uint32_t problems =
+			    certificate_cache_judge_chain(cache, ders, count, table[i].time);
+			cr_expect_eq(problems, table[i].problems, "%zu: %x", i, problems);
+			while (count > 0)
+				der_free(ders[--count]);
+		}
+	}
+	/* Asked again within the same period of validity: not verified again. */
+	uint64_t verified = certificate_cache_counts(cache)->verified;
+	struct span leaf = der_of(sample_other);
+	for (unsigned i = 0; i < 10; i++)
+		(void)certificate_cache_judge_chain(cache, &leaf, 1, noon + i);
+	cr_expect_leq(certificate_cache_counts(cache)->verified, verified + 1);
+	der_free(leaf);
+	certificate_cache_destroy(cache);
+	certificate_anchors_destroy(anchors);
+	cr_expect_eq(budget.used, 0);
+}
+
+/* An intermediate that is over: no anchor at that time, whatever was cached before. */
+Test(certificate, verdicts_follow_packet_time)
+{
+	char path[] = "/tmp/test_certificate.XXXXXX", error[256];
+	struct budget budget;
+	write_file(path, sample_root_pem);
+	struct certificate_anchors *anchors =
+	    certificate_anchors_create(path, NULL, error, sizeof error);
+	(void)unlink(path);
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, anchors, 4);
+	struct span ders[2] = {der_of(sample_inter), der_of(sample_root)};
+	int64_t ten_years = 3650LL * 86400, twenty_years = 7300LL * 86400;
+	cr_expect_eq(certificate_cache_judge_chain(cache, ders, 2, SAMPLES_FROM + NOON), 0);
+	cr_expect_eq(
+	    certificate_cache_judge_chain(cache, ders + 1, 1, SAMPLES_FROM + twenty_years + NOON),
+	    0, "an expired leaf that is an anchor itself");
+	cr_expect_eq(certificate_cache_judge_chain(cache, ders, 2, SAMPLES_FROM + ten_years + NOON),
+		     0, "an expired leaf");
+	struct span chain[2] = {der_of(sample_mail), ders[0]};
+	cr_expect_eq(certificate_cache_judge_chain(cache, chain, 2, SAMPLES_FROM + NOON), 0);
+	cr_expect_eq(certificate_cache_counts(cache)->verified, 4);
+	der_free(chain[0]);
+	der_free(ders[0]);
+	der_free(ders[1]);
+	certificate_cache_destroy(cache);
+	certificate_anchors_destroy(anchors);
+}
+
+Test(certificate, anchors_that_cannot_be_read)
+{
+	char empty[] = "/tmp/test_certificate.XXXXXX", error[256] = "";
+	cr_expect_null(certificate_anchors_create("/nonexistent", NULL, error, sizeof error));
+	cr_expect_not_null(strstr(error, "/nonexistent"), "%s", error);
+	cr_expect_null(certificate_anchors_create(NULL, "/nonexistent", error, sizeof error));
+	write_file(empty, "no certificate\n");
+	cr_expect_null(certificate_anchors_create(empty, NULL, error, sizeof error));
+	cr_expect_not_null(strstr(error, "no certificate"), "%s", error);
+	(void)unlink(empty);
+}
+
+/* Cut and flipped at every byte: told or refused, never a crash. */
+Test(certificate, damaged_certificates)
+{
+	struct budget budget;
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 4);
+	struct span whole = der_of(sample_weak);
+	uint8_t sha256[DIGEST_SHA256_SIZE];
+	for (size_t len = 0; len < whole.len; len++) {
+		uint8_t *cut = malloc(len > 0 ? len : 1);
+		memcpy(cut, whole.ptr, len);
+		cr_expect_null(certificate_cache_get(cache, span_of(cut, len), sha256), "%zu", len);
+		free(cut);
+	}
+	cr_expect_eq(certificate_cache_counts(cache)->malformed, whole.len);
+	for (size_t at = 0; at < whole.len; at++) {
+		uint8_t *flipped = malloc(whole.len);
+		memcpy(flipped, whole.ptr, whole.len);
+		flipped[at] ^= 0xff;
+		certificate_release(
+		    certificate_cache_get(cache, span_of(flipped, whole.len), sha256));
+		(void)certificate_cache_judge_chain(cache, &whole, 1, SAMPLES_FROM);
+		free(flipped);
+	}
+	static const uint8_t zeros[CERTIFICATE_DER_MAX + 1] = {0x30, 0x83, 0x00, 0xff, 0xfd};
+	cr_expect_null(certificate_cache_get(cache, span_of(zeros, sizeof zeros), sha256));
+	der_free(whole);
+	certificate_cache_destroy(cache);
+	cr_expect_eq(budget.used, 0);
+}
+
+/* The cap holds; held certificates stay; the rest give way. */
+Test(certificate, cache_is_bounded)
+{
+	struct budget budget;
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 2);
+	const struct certificate_cache_counts *counts = certificate_cache_counts(cache);
+	const struct certificate_info *mail = get(cache, sample_mail);
+	const struct certificate_info *again = get(cache, sample_mail);
+	cr_expect_eq(mail, again);
+	cr_expect_eq(counts->parsed, 1);
+	cr_expect_eq(counts->hits, 1);
+	const struct certificate_info *cn = get(cache, sample_cn);
+	cr_expect_null(get(cache, sample_weak), "both entries are held");
+	cr_expect_eq(counts->refused, 1);
+	certificate_release(cn);
+	const struct certificate_info *weak = get(cache, sample_weak);
+	cr_expect_not_null(weak);
+	cr_expect_eq(counts->evicted, 1);
+	cr_expect(text_is(mail->common_name, "mail.example.org"));
+	certificate_release(mail);
+	certificate_hold(weak);
+	certificate_release(weak);
+	certificate_release(weak);
+	const struct certificate_info *self = get(cache, sample_self);
+	cr_expect_not_null(self, "nobody holds the other any more");
+	cr_expect(text_is(mail->common_name, "mail.example.org"));
+	certificate_release(self);
+	certificate_release(again);
+	certificate_release(NULL);
+	certificate_cache_destroy(cache);
+	cr_expect_eq(budget.used, 0);
+}
+
+Test(certificate, refused_memory)
+{
+	for (uint64_t fail = 1; fail < 12; fail++) {
+		struct budget budget;
+		budget_init(&budget, BUDGET);
+		budget.fail_at = fail;
+		struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 2);
+		if (cache != NULL) {
+			const struct certificate_info *info = get(cache, sample_mail);
+			cr_expect_eq(info == NULL, certificate_cache_counts(cache)->refused == 1);
+			certificate_release(info);
+			certificate_cache_destroy(cache);
+		}
+		cr_expect_eq(budget.used, 0, "%u", (unsigned)fail);
+	}
+}
+
+Test(certificate, problem_words_are_distinct)
+{
+	for (unsigned i = 0; i < CERTIFICATE_PROBLEM_COUNT; i++) {
+		cr_expect_neq(certificate_problem_meaning(i)[0], '\0');
+		for (unsigned j = 0; j < i; j++)
+			cr_expect_str_neq(certificate_problem_word(i), certificate_problem_word(j));
+	}
+	cr_expect_str_eq(certificate_problem_word(CERTIFICATE_PROBLEM_COUNT), "");
+}
