@@ -430,6 +430,15 @@ static void server_is_foreign(struct smtp_session *s)
 	smtp_reach(s, MILESTONE_NOT_SMTP);
 }
 
+/* "SMTP" or "ESMTP" in the greeting (RFC 5321 4.3.1), in any case. */
+static bool names_smtp(struct span text)
+{
+	for (size_t i = 0; i + 4 <= text.len; i++)
+		if (span_equal_nocase(span_of(text.ptr + i, 4), span_of("SMTP", 4)))
+			return true;
+	return false;
+}
+
 static void server_line(struct smtp_session *s, const struct smtp_context *context,
 			const struct line *line)
 {
@@ -458,6 +467,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 	dialogue_reply(context->dialogues, &s->dialogue, context->redaction, line->bytes, r->verb);
 	if (r->is_greeting && !r->first_line_done) {
 		s->facts.greeting_masked = smtp_greeting_is_masked(parsed.text);
+		s->greeting_names_smtp = names_smtp(parsed.text);
 		note_server_name(s, context, parsed.text);
 	} else if (is_ehlo(r->verb)) {
 		ehlo_line(s, context, &parsed);

@@ -780,5 +780,8 @@ uint64_t smtp_session_skippable(struct smtp_session *s, enum side side)
 bool smtp_session_is_smtp(const struct smtp_session *s)
 {
 	const struct session_facts *f = &s->facts;
-	return f->greeting_code != 0 && (f->ehlo_sent > 0 || f->helo_sent > 0);
+	bool hello = f->ehlo_sent > 0 || f->helo_sent > 0;
+
+	return s->greeting_names_smtp || (f->greeting_code != 0 && hello) || f->ehlo_accepted > 0 ||
+	       (hello && f->mails > 0) || (f->mails_2xx > 0 && f->recipients > 0);
 }

@@ -106,6 +106,7 @@ struct smtp_session {
 	bool from_start[2]; /* the side's SYN was seen */
 	bool side_seen[2];  /* a packet of the side was seen */
 	bool greeting_done;
+	bool greeting_names_smtp;
 	bool upgrade_accepted; /* the 220, seen or beyond doubt */
 	bool upgrade_over;     /* TLS came up or will not */
 	bool client_since_220, server_since_hello;
@@ -164,7 +165,7 @@ void smtp_session_settle(struct smtp_session *session);
 /* The outcome as far as it can be told now. */
 enum session_outcome smtp_session_outcome(const struct smtp_session *session);
 
-/* Whether SMTP was recognised (any_port): a greeting and an EHLO, HELO or LHLO. */
+/* Whether the dialogue proves SMTP, whatever the port: FTP greets with 220 as well. */
 bool smtp_session_is_smtp(const struct smtp_session *session);
 
 /* Internal to the session's files: the one writer of state and of milestones. */

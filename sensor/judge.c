@@ -3,6 +3,7 @@
 
 #include "alerts/alert.h"
 #include "alerts/record.h"
+#include "alerts/throttle.h"
 #include "sensor/limits.h"
 #include "version.h"
 
@@ -27,6 +28,7 @@ struct judge {
 	struct summary *summary;
 	struct record_origin origin;
 	struct raised_table raised;
+	struct throttle *throttle;
 	struct buffer document, line;
 	struct verdict verdict;
 };
@@ -122,7 +124,15 @@ struct judge *judge_create(const struct judge_config *config)
 	};
 	buffer_init(&judge->document, &judge->budget, LIMIT_DOCUMENT);
 	buffer_init(&judge->line, &judge->budget, LIMIT_DOCUMENT);
-	if (judge->digester == NULL || judge->summary == NULL) {
+	const struct throttle_options throttling = {
+	    .window_ns = config->suppression_ns,
+	    .capacity = LIMIT_THROTTLE_KEYS,
+	    .prefix_ipv4 = 24,
+	    .prefix_ipv6 = 64,
+	    .key = config->hash_key,
+	};
+	judge->throttle = throttle_create(&judge->budget, &throttling);
+	if (judge->digester == NULL || judge->summary == NULL || judge->throttle == NULL) {
 		judge_destroy(judge);
 		return NULL;
 	}
@@ -134,6 +144,7 @@ void judge_destroy(struct judge *judge)
 	if (judge == NULL)
 		return;
 	raised_clear(judge);
+	throttle_destroy(judge->throttle);
 	buffer_free(&judge->document);
 	buffer_free(&judge->line);
 	summary_destroy(judge->summary);
@@ -154,7 +165,6 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	const struct judge_config *config = &judge->config;
 
 	judge->counters.sent++;
-	summary_alert(judge->summary, alert->finding.rule, alert->finding.severity);
 	buffer_clear(&judge->document);
 	if (!alert_identify(alert, &judge->origin, judge->digester) ||
 	    !alert_write(alert, &judge->origin, judge->digester, &judge->document)) {
@@ -192,6 +202,29 @@ static void send_record(struct judge *judge, const struct observation *observati
 							   buffer_span(&judge->document));
 }
 
+/* Summaries of windows whose time is over. */
+static void close_windows(struct judge *judge, int64_t now_ns)
+{
+	struct alert summary;
+	while (throttle_close(judge->throttle, now_ns, &summary))
+		send_alert(judge, &summary);
+}
+
+static void raise_alert(struct judge *judge, struct alert *alert)
+{
+	struct alert summary;
+	bool evicted = false;
+	bool goes = throttle_offer(judge->throttle, alert, &summary, &evicted);
+
+	summary_alert(judge->summary, alert->finding.rule, alert->finding.severity);
+	if (evicted)
+		send_alert(judge, &summary);
+	if (goes)
+		send_alert(judge, alert);
+	else
+		judge->counters.folded++;
+}
+
 void judge_observe(struct judge *judge, const struct observation *observation)
 {
 	const struct judge_config *config = &judge->config;
@@ -200,6 +233,7 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	uint32_t before = raised_get(judge, session), rules = before;
 	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
 
+	close_windows(judge, observation->time_ns);
 	verdict_judge(&observation->facts, observation->certificate, &context,
 		      before | config->disabled, &judge->verdict);
 	for (unsigned i = 0; i < judge->verdict.count; i++) {
@@ -209,7 +243,7 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 		rules |= 1U << finding->rule;
 		judge->counters.raised++;
 		struct alert alert = alert_of(finding, observation);
-		send_alert(judge, &alert);
+		raise_alert(judge, &alert);
 	}
 	if (closed) {
 		summary_session(judge->summary, &observation->facts);
@@ -223,12 +257,12 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 
 void judge_clock(struct judge *judge, int64_t time_ns)
 {
-	(void)judge;
-	(void)time_ns;
+	close_windows(judge, time_ns);
 }
 
 void judge_end(struct judge *judge)
 {
+	close_windows(judge, INT64_MAX);
 	raised_clear(judge);
 }
 

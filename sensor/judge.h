@@ -11,6 +11,7 @@
 #include "alerts/observation.h"
 #include "alerts/sink.h"
 #include "alerts/summary.h"
+#include "decoders/siphash.h"
 
 struct judge_config {
 	const char *sensor; /* observer.name */
@@ -19,6 +20,7 @@ struct judge_config {
 	bool has_severity[RULE_COUNT];
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */
 	int64_t suppression_ns;             /* 0: nothing is folded */
+	struct siphash_key hash_key;        /* random per run; nothing visible depends on it */
 	size_t memory;                      /* cap of everything it keeps, bytes */
 	struct sink *const *sinks;          /* borrowed */
 	size_t sink_count;

@@ -39,6 +39,7 @@ static struct judge *make_judge(struct run *run)
 	    .disabled = options_disabled_rules(options),
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
+	    .hash_key = run->pipeline_config.hash_key,
 	    .sinks = run->sinks,
 	    .sink_count = run->sink_count,
 	    .lines = run->people,
