@@ -90,6 +90,19 @@
 /* Link types in one input, each with a compiled filter: those that are read, and room. */
 #define LIMIT_FILTER_LINK_TYPES 32
 
+/*
+ * Evidence of one alert: packets (a dialogue up to the upgrade takes about 20), bytes of
+ * headers in one (tunnels in tunnels included), bytes of payload kept of one (a
+ * segment on Ethernet, or more when the card has put segments together).
+ */
+#define LIMIT_EVIDENCE_PACKETS 64
+#define LIMIT_EVIDENCE_HEADERS 1024
+#define LIMIT_EVIDENCE_PAYLOAD 4096
+/* A worker's ring: some thousand packets, so that those of a session are there when it ends. */
+#define LIMIT_EVIDENCE_RING (8 * 1024 * 1024)
+/* What one alert's packets may take with their headers. */
+#define LIMIT_EVIDENCE_BYTES (64 * 1024)
+
 /* The rule catalogue as JSON, with the buffer's growth: about 12 KiB, and room. */
 #define LIMIT_CATALOGUE (256 * 1024)
 

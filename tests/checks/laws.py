@@ -30,7 +30,7 @@ LIBRARIES = {
     "pcap/": {
         "sensor/capture_live.c": "live capture",
         "sensor/filter.c": "filters",
-        "sensor/evidence.c": "evidence writing",
+        "sensor/evidence_file.c": "evidence writing",
     },
     "ndpi": {"decoders/application.c": "what is this flow"},
     "libndpi/": {"decoders/application.c": "what is this flow"},
