@@ -506,6 +506,47 @@ Test(tls_handshake, gaps_after_the_upgrade)
 	script_end(&script);
 }
 
+/* A gap that ends where a record ends: the next byte is a header, nothing is in doubt. */
+Test(tls_handshake, gap_to_the_end_of_a_record)
+{
+	struct script script;
+	uint8_t header[5] = {23, 3, 3, 1, 0};
+	script_begin(&script);
+	script_sample(&script, SAMPLE_TLS12_FULL, 5);
+	script_say(&script, SIDE_CLIENT, header, 5);
+	tls_gap(&script.conversation, &script.budget, SIDE_CLIENT, 256);
+	script_say(&script, SIDE_CLIENT, "QUIT\r\n", 6);
+	cr_expect(script.conversation.facts.plaintext[SIDE_CLIENT]);
+	script_end(&script);
+}
+
+/* RFC 8446 4.2.10: what the client sends before the ServerHello says nothing of the server. */
+Test(tls_handshake, early_data_proves_nothing)
+{
+	static const uint8_t ticket[4] = {0, 35, 0, 0};
+	struct script script;
+	uint8_t hello[FLIGHT_MAX];
+	size_t len = from_hex(samples[SAMPLE_TLS13_FULL].flights[0].hex, hello, sizeof hello);
+	size_t at = 0;
+	while (at + 4 < len && memcmp(hello + at, ticket, 4) != 0)
+		at++;
+	cr_assert_lt(at + 4, len, "the sample has an empty session_ticket extension");
+	hello[at + 1] = 42; /* early_data */
+
+	script_begin(&script);
+	script_say(&script, SIDE_CLIENT, hello, len);
+	cr_expect(script.conversation.facts.early_data);
+	say_record(&script, SIDE_CLIENT, 23, 100);
+	say_record(&script, SIDE_CLIENT, 23, 100);
+	script_hex(&script, SIDE_SERVER, samples[SAMPLE_TLS13_FULL].flights[1].hex);
+	cr_expect_eq(script_established(&script, true), TRI_FALSE, "no Finished of the client");
+	struct tls_view client_only = {true, false, false};
+	cr_expect_neq(tls_established(&script.conversation.facts, &client_only), TRI_TRUE);
+	say_record(&script, SIDE_CLIENT, 23, 100);
+	cr_expect_eq(script_established(&script, true), TRI_TRUE);
+	script_end(&script);
+}
+
 /* Every allocation refused in turn: never a crash, never a denial. */
 Test(tls_handshake, refused_memory_is_a_loss)
 {
