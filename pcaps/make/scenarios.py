@@ -339,9 +339,13 @@ add("strip-add-auth", "Postfix server without AUTH, swaks", "STARTTLS stripped a
 		"stripwatch.alerts": ["plaintext-mail"],
 		"why": "the server answers AUTH with 503: no byte of a credential followed"}], vector="strip-add-auth")
 for _vector in ("mask-x", "mask-xa", "mask-stars", "mask-cisco"):
-	for _sender in ("swaks", "postfix") if _vector in ("mask-xa", "mask-cisco") else ("swaks",):
+	for _sender in ("swaks", "postfix") if _vector == "mask-xa" else ("swaks",):
 		add(f"{_vector}-{_sender}", f"Postfix server, {_sender}", "the offer overwritten at its own length",
 			SENDERS[_sender], [masked()], vector=_vector, server_tap=[not_used()])
+_HELO = facts("helo-only", None, False, masked=None, mails=1, accepted=1, alerts=["plaintext-mail"],
+	why="Postfix takes a banner of asterisks for a PIX and says HELO by itself (smtp_pix_workarounds)")
+add("mask-cisco-postfix", "Postfix server, Postfix client", "banner of asterisks: the client never asks for extensions",
+	SENDERS["postfix"], [_HELO], vector="mask-cisco", server_tap=[_HELO])
 add("mask-cisco-exim", "Exim server, Exim client", "the offer overwritten, banner of asterisks",
 	lambda l: l.send_exim(26), [masked()], vector="mask-cisco")
 add("mask-xa-s_client", "Postfix server, openssl s_client", "the offer overwritten; the client asks all the same and is answered 500 by the device's doing",

@@ -33,7 +33,7 @@ for tool in ip unshare dpkg-deb apt-get /usr/bin/python3; do
 	command -v "$tool" >/dev/null || skip "needs $tool"
 done
 unshare --mount --net --uts --ipc --pid --fork --mount-proc sh -c '
-	mount -t tmpfs none /run && ip link add a type veth peer name b' 2>/dev/null ||
+	mount -t tmpfs none /run && ip link add probe0 type veth peer name probe1' 2>/dev/null ||
 	skip "the kernel grants no namespaces or veth pairs here"
 fetched=$(mktemp)
 if ! "$make/fetch-servers.sh" "$lab" >"$fetched" 2>&1; then
