@@ -382,15 +382,20 @@ static int open_chains(struct outbox *outbox)
 	return 0;
 }
 
-/* A thread that takes none of the program's signals. */
-static int start_thread(pthread_t *thread, void *(*run)(void *), struct outbox *outbox)
+/* The outbox's threads take none of the program's signals. */
+static int start_threads(struct outbox *outbox)
 {
 	sigset_t all;
 	sigset_t before;
 
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(thread, NULL, run, outbox);
+	int error = pthread_create(&outbox->writer, NULL, run_writer, outbox);
+	outbox->writer_runs = error == 0;
+	if (error == 0) {
+		error = pthread_create(&outbox->syncer, NULL, run_syncer, outbox);
+		outbox->syncer_runs = error == 0;
+	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return error;
 }
@@ -420,12 +425,7 @@ static struct outbox *open_directory(struct outbox *outbox, char *error, size_t 
 	if (number != 0)
 		return fail(outbox, error, error_size, "cannot be recovered", number);
 	publish_stats(outbox);
-	number = start_thread(&outbox->writer, run_writer, outbox);
-	outbox->writer_runs = number == 0;
-	if (number == 0) {
-		number = start_thread(&outbox->syncer, run_syncer, outbox);
-		outbox->syncer_runs = number == 0;
-	}
+	number = start_threads(outbox);
 	if (number != 0)
 		return fail(outbox, error, error_size, "cannot start a thread", number);
 	if (outbox->stats.torn_tails > 0)
