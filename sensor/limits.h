@@ -106,6 +106,43 @@
 /* The rule catalogue as JSON, with the buffer's growth: about 12 KiB, and room. */
 #define LIMIT_CATALOGUE (256 * 1024)
 
+/* Outbox. Alerts that wait for the disk: some 10,000, seconds of the worst flood. */
+#define LIMIT_OUTBOX_QUEUE (16U << 20)
+/* On disk: about a million alerts, days of Redis being away. */
+#define LIMIT_OUTBOX_BYTES    (1ULL << 30)
+#define LIMIT_OUTBOX_SEGMENT  (4ULL << 20)
+#define LIMIT_OUTBOX_SEGMENTS 4096
+/* One alert with its evidence: a document at its cap and the fields around it. */
+#define LIMIT_OUTBOX_RECORD (LIMIT_DOCUMENT + (4U << 10))
+#define LIMIT_DEAD_LETTERS  (16ULL << 20)
+/* A month-old alert is archaeology, not an alert. */
+#define LIMIT_OUTBOX_AGE_S   (30LL * 86400)
+#define LIMIT_OUTBOX_SYNC_MS 100
+/* Replay waits this long for room, once, before it takes Redis for gone. */
+#define LIMIT_OUTBOX_WAIT_MS 10000
+
+/* Redis. Beyond these a connection is taken for dead; the outbox keeps what was under way. */
+#define LIMIT_REDIS_CONNECT_MS 3000
+#define LIMIT_REDIS_COMMAND_MS 5000
+/* One WAIT; it is repeated for as long as replicas lag. */
+#define LIMIT_REDIS_WAIT_MS 1000
+#define LIMIT_REDIS_REPLY   (32U << 20)
+/* A cluster has up to 1000 nodes by its specification. */
+#define LIMIT_REDIS_NODES 1024
+/* Alerts in one transaction: more gains little, and Redis serves nobody else meanwhile. */
+#define LIMIT_REDIS_BATCH       128
+#define LIMIT_REDIS_BATCH_BYTES (1U << 20)
+#define LIMIT_REDIS_SESSIONS    (16U << 20)
+/* Pauses after failures double from the first to the second, half of each by chance. */
+#define LIMIT_REDIS_PAUSE_MIN_MS 200
+#define LIMIT_REDIS_PAUSE_MAX_MS 30000
+#define LIMIT_REDIS_HEARTBEAT_S  10
+/* At the end: for what Redis has not taken yet. systemd kills after 90 s. */
+#define LIMIT_REDIS_DRAIN_MS 10000
+
+/* A line of tail: a document at its cap with every character escaped. */
+#define LIMIT_TAIL_LINE (6 * LIMIT_DOCUMENT)
+
 /* A line in the log; longer ones are cut. The journal's own default is 48 KiB. */
 #define LIMIT_LOG_LINE 1024
 

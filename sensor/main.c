@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/redis_url.h"
 #include "sensor/commands.h"
 #include "version.h"
 
@@ -12,8 +13,7 @@ static int run_command(const struct options *options)
 	case COMMAND_WATCH:
 		return cmd_watch(options);
 	case COMMAND_TAIL:
-		fputs("stripwatch: tail is not part of this build\n", stderr);
-		return STATUS_WRONG_USE;
+		return cmd_tail(options);
 	case COMMAND_RULES:
 		return cmd_rules(options);
 	case COMMAND_VERSION:
@@ -32,7 +32,11 @@ int main(int argc, char **argv)
 	struct options options;
 	int status = STATUS_WRONG_USE;
 
-	if (options_parse(&options, argc, (const char *const *)argv, stderr))
+	bool parsed = options_parse(&options, argc, (const char *const *)argv, stderr);
+	/* The options own copies: a password in a URL has no place in the process list. */
+	for (int i = 1; i < argc; i++)
+		redis_url_scrub(argv[i]);
+	if (parsed)
 		status = run_command(&options);
 	options_free(&options);
 	return status;

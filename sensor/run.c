@@ -2,6 +2,7 @@
 #include "sensor/run.h"
 
 #include "alerts/sink_file.h"
+#include "sensor/delivery.h"
 #include "sensor/judge.h"
 #include "sensor/limits.h"
 
@@ -67,11 +68,32 @@ static bool open_file(struct run *run, const char *path, unsigned what, char *er
 	return true;
 }
 
+static bool open_delivery(struct run *run, char *error, size_t size)
+{
+	const struct options *options = run->options;
+	char reason[SINK_ERROR_MAX];
+
+	if (options->redis == NULL && options->outbox != NULL) {
+		(void)snprintf(error, size, "--outbox: needs --redis");
+		return false;
+	}
+	if (options->redis == NULL)
+		return true;
+	struct sink *sink = delivery_open(options, run->kind == RUN_REPLAY, &run->log, reason);
+	if (sink == NULL) {
+		(void)snprintf(error, size, "%s", reason);
+		return false;
+	}
+	run->sinks[run->sink_count++] = sink;
+	return true;
+}
+
 static bool open_outputs(struct run *run, char *error, size_t size)
 {
 	const struct options *options = run->options;
 	return open_file(run, options->alerts, SINK_FILE_ALERTS, error, size) &&
-	       open_file(run, options->sessions, SINK_FILE_SESSIONS, error, size);
+	       open_file(run, options->sessions, SINK_FILE_SESSIONS, error, size) &&
+	       open_delivery(run, error, size);
 }
 
 static bool read_anchors(struct run *run, char *error, size_t size)
