@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/server_memory.h"
+
+#include "decoders/siphash.h"
+
+#define DAY_S            86400
+#define POOL_RETURNS     3   /* so often the offer came back ... */
+#define POOL_RUN         2   /* ... after at most so many sessions without it, on average */
+#define CHANGED_SESSIONS 100 /* without an offer, in a row ... */
+#define CHANGED_S        (30 * DAY_S)
+#define TEMPFAILS        3
+
+static void count_up(uint32_t *counter)
+{
+	if (*counter < UINT32_MAX)
+		++*counter;
+}
+
+static bool is_pool(const struct server_memory *server)
+{
+	return server->returns >= POOL_RETURNS && server->missing / POOL_RUN <= server->returns;
+}
+
+bool server_memory_offers(const struct server_memory *server)
+{
+	if (server->pinned)
+		return true;
+	if (server->offers < SERVER_KNOWN_OFFERS || is_pool(server))
+		return false;
+	return server->missing_since_offer < CHANGED_SESSIONS ||
+	       server->missing_last_s - server->offer_last_s < CHANGED_S;
+}
+
+bool server_memory_refuses_all(const struct server_memory *server)
+{
+	return server->tempfail_run >= TEMPFAILS && server->tempfail_several;
+}
+
+const struct server_recent *server_memory_others(const struct server_memory *server,
+						 const struct ip_addr *client, int64_t since_s)
+{
+	const struct server_recent *latest = NULL;
+	for (unsigned i = 0; i < server->recent_count; i++) {
+		const struct server_recent *recent = &server->recent[i];
+		if (recent->offered_s < since_s || ip_addr_equal(&recent->client, client))
+			continue;
+		if (latest == NULL || recent->offered_s > latest->offered_s)
+			latest = recent;
+	}
+	return latest;
+}
+
+void server_memory_note_recent(struct server_memory *server, const struct ip_addr *client,
+			       bool offered, int64_t time_s)
+{
+	struct server_recent *slot = NULL;
+	for (unsigned i = 0; i < server->recent_count && slot == NULL; i++)
+		if (ip_addr_equal(&server->recent[i].client, client))
+			slot = &server->recent[i];
+	if (slot == NULL) {
+		/* Who was never offered it must not push out who was. */
+		if (!offered)
+			return;
+		if (server->recent_count < SERVER_RECENT) {
+			slot = &server->recent[server->recent_count++];
+		} else {
+			slot = &server->recent[0];
+			for (unsigned i = 1; i < SERVER_RECENT; i++)
+				if (server->recent[i].offered_s < slot->offered_s)
+					slot = &server->recent[i];
+		}
+		*slot = (struct server_recent){.client = *client};
+	}
+	int64_t *last = offered ? &slot->offered_s : &slot->missing_s;
+	if (*last < time_s)
+		*last = time_s;
+}
+
+static void learn_network(struct server_memory *server, const struct ip_addr *network, bool offered)
+{
+	struct server_network *slot = NULL;
+	for (unsigned i = 0; i < server->network_count && slot == NULL; i++)
+		if (ip_addr_equal(&server->networks[i].network, network))
+			slot = &server->networks[i];
+	if (slot == NULL) {
+		if (server->network_count == SERVER_NETWORKS) {
+			server->networks_more = true;
+			return;
+		}
+		slot = &server->networks[server->network_count++];
+		*slot = (struct server_network){.network = *network};
+	}
+	count_up(offered ? &slot->offers : &slot->missing);
+}
+
+void server_memory_learn_offer(struct server_memory *server, const struct ip_addr *client,
+			       const struct ip_addr *network, bool offered, int64_t time_s)
+{
+	server_memory_note_recent(server, client, offered, time_s);
+	learn_network(server, network, offered);
+	if (!offered) {
+		count_up(&server->missing);
+		count_up(&server->missing_since_offer);
+		server->missing_last_s = time_s;
+		server->missing_network = *network;
+		return;
+	}
+	count_up(&server->offers);
+	if (server->missing_since_offer > 0 && ip_addr_equal(&server->missing_network, network) &&
+	    time_s - server->missing_last_s <= SERVER_RECENT_S)
+		count_up(&server->returns);
+	server->missing_since_offer = 0;
+	if (server->offer_first_s == 0)
+		server->offer_first_s = time_s;
+	if (server->offer_last_s < time_s)
+		server->offer_last_s = time_s;
+	int64_t day = time_s / DAY_S;
+	if (server->offer_days == 0 || day > server->offer_last_day) {
+		count_up(&server->offer_days);
+		server->offer_last_day = day;
+	}
+}
+
+void server_memory_learn_reply(struct server_memory *server, const struct ip_addr *client,
+			       uint16_t starttls_code)
+{
+	if (starttls_code == 220) {
+		server->tempfail_run = 0;
+		server->tempfail_several = false;
+		return;
+	}
+	count_up(&server->refused);
+	if (starttls_code / 100 != 4)
+		return;
+	if (server->tempfail_run == 0)
+		server->tempfail_client = *client;
+	else if (!ip_addr_equal(&server->tempfail_client, client))
+		server->tempfail_several = true;
+	count_up(&server->tempfail_run);
+}
+
+void server_memory_learn_version(struct server_memory *server, uint16_t version, int64_t time_s)
+{
+	if (version < server->best_version || version == 0)
+		return;
+	if (version > server->best_version) {
+		server->best_version = version;
+		server->best_sessions = 0;
+		server->best_first_s = time_s;
+	}
+	count_up(&server->best_sessions);
+}
+
+/* Names are kept as hashes: a store tells no more than is compared. Lower case, no final dot. */
+static uint64_t name_hash(struct span name)
+{
+	static const struct siphash_key key = {.k0 = 0x6365727469666963, .k1 = 0x617465206e616d65};
+	uint8_t lower[CERTIFICATE_TEXT_MAX];
+	if (name.len > 0 && name.ptr[name.len - 1] == '.')
+		name.len--;
+	name = span_head(name, sizeof lower);
+	for (size_t i = 0; i < name.len; i++) {
+		uint8_t c = name.ptr[i];
+		lower[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+	}
+	uint64_t hash = siphash(&key, span_of(lower, name.len));
+	return hash == 0 ? 1 : hash;
+}
+
+/* The domain above a host name, if it has two labels or more: "example.org" of "mx.example.org". */
+static uint64_t parent_hash(struct span name)
+{
+	size_t dot = 0;
+	while (dot < name.len && name.ptr[dot] != '.')
+		dot++;
+	struct span parent = span_skip(name, dot + 1);
+	bool labels = false, letters = false;
+	for (size_t i = 0; i < parent.len; i++) {
+		labels |= parent.ptr[i] == '.' && i + 1 < parent.len;
+		letters |= ascii_upper(parent.ptr[i]) >= 'A' && ascii_upper(parent.ptr[i]) <= 'Z';
+	}
+	return labels && letters ? name_hash(parent) : 0;
+}
+
+static void add_name(struct server_certificate *kept, struct span name)
+{
+	if (name.len == 0 || kept->name_count == SERVER_CERTIFICATE_NAMES)
+		return;
+	kept->names[kept->name_count] = name_hash(name);
+	kept->parents[kept->name_count] = parent_hash(name);
+	kept->name_count++;
+}
+
+struct server_certificate server_certificate_of(const struct certificate_info *info)
+{
+	struct server_certificate kept = {
+	    .issuer = name_hash(info->issuer),
+	    .self_signed = info->self_signed,
+	    .not_before = info->not_before,
+	    .not_after = info->not_after,
+	};
+	memcpy(kept.sha256, info->sha256, sizeof kept.sha256);
+	memcpy(kept.key_sha256, info->key_sha256, sizeof kept.key_sha256);
+	for (uint16_t i = 0; i < info->name_count; i++)
+		add_name(&kept, info->names[i]);
+	if (info->name_count == 0)
+		add_name(&kept, info->common_name);
+	return kept;
+}
+
+static bool names_overlap(const struct server_certificate *a, const struct server_certificate *b)
+{
+	for (unsigned i = 0; i < a->name_count; i++) {
+		for (unsigned j = 0; j < b->name_count; j++) {
+			if (a->names[i] == b->names[j])
+				return true;
+			/* Members of a pool, each with its own name, certified by the same CA. */
+			if (a->parents[i] != 0 && a->parents[i] == b->parents[j] &&
+			    !a->self_signed && !b->self_signed)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool explained_by_renewal(const struct server_certificate *old,
+				 const struct server_certificate *seen, int64_t time_s)
+{
+	if (old->issuer != seen->issuer || old->self_signed != seen->self_signed ||
+	    !names_overlap(old, seen))
+		return false;
+	if (time_s < seen->not_before || time_s > seen->not_after)
+		return false;
+	if (!seen->self_signed)
+		return true; /* a member of a pool may have the older one of two */
+	return seen->not_before >= old->not_before &&
+	       time_s >= old->not_after - (old->not_after - old->not_before) / 3;
+}
+
+enum certificate_change server_memory_compare(const struct server_memory *server,
+					      const struct server_certificate *seen,
+					      const struct server_certificate **previous,
+					      int64_t time_s)
+{
+	uint64_t sessions = 0;
+	bool renewed = false;
+	*previous = NULL;
+	for (unsigned i = 0; i < server->certificate_count; i++) {
+		const struct server_certificate *known = &server->certificates[i];
+		sessions += known->sessions;
+		if (*previous == NULL || known->last_s > (*previous)->last_s)
+			*previous = known;
+		if (memcmp(known->key_sha256, seen->key_sha256, sizeof seen->key_sha256) == 0)
+			return CERTIFICATE_KNOWN; /* whoever issued it: the holder is the same */
+		renewed |= explained_by_renewal(known, seen, time_s);
+	}
+	if (sessions < SERVER_KNOWN_OFFERS)
+		return CERTIFICATE_FIRST;
+	return renewed ? CERTIFICATE_RENEWED : CERTIFICATE_REPLACED;
+}
+
+void server_memory_learn_certificate(struct server_memory *server,
+				     const struct server_certificate *seen, int64_t time_s)
+{
+	struct server_certificate *slot = NULL;
+	for (unsigned i = 0; i < server->certificate_count && slot == NULL; i++)
+		if (memcmp(server->certificates[i].sha256, seen->sha256, sizeof seen->sha256) == 0)
+			slot = &server->certificates[i];
+	if (slot == NULL) {
+		if (server->certificate_count < SERVER_CERTIFICATES) {
+			slot = &server->certificates[server->certificate_count++];
+		} else {
+			slot = &server->certificates[0];
+			for (unsigned i = 1; i < SERVER_CERTIFICATES; i++)
+				if (server->certificates[i].last_s < slot->last_s)
+					slot = &server->certificates[i];
+		}
+		*slot = *seen;
+		slot->sessions = 0;
+		slot->first_s = slot->last_s = time_s;
+	}
+	if (slot->last_s < time_s)
+		slot->last_s = time_s;
+	count_up(&slot->sessions);
+}

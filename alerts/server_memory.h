@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of one server (an address and port): a value of fixed size
+ * that is counted up session by session and may be stored and loaded.
+ *
+ * Times are seconds since 1970-01-01 UTC; 0: never.
+ */
+#ifndef ALERTS_SERVER_MEMORY_H
+#define ALERTS_SERVER_MEMORY_H
+
+#include "decoders/certificate.h"
+#include "decoders/session_facts.h"
+
+#define SERVER_NAME_MAX          63
+#define SERVER_NETWORKS          4 /* client networks that are told apart */
+#define SERVER_RECENT            4 /* clients whose last offer is remembered */
+#define SERVER_CERTIFICATES      3
+#define SERVER_CERTIFICATE_NAMES 4
+#define SERVER_KNOWN_OFFERS      3 /* sessions with an offer from which a server is known to offer */
+
+/* An offer this old does not say that others are offered it "at the time". */
+#define SERVER_RECENT_S 3600
+
+struct server_network {
+	struct ip_addr network; /* the client's, cut to the prefix */
+	uint32_t offers, missing;
+};
+
+/* A client that was offered STARTTLS; lives in memory alone. */
+struct server_recent {
+	struct ip_addr client;
+	int64_t offered_s, missing_s; /* last time each */
+};
+
+struct server_certificate {
+	uint8_t sha256[DIGEST_SHA256_SIZE];         /* of the DER */
+	uint8_t key_sha256[DIGEST_SHA256_SIZE];     /* of the SubjectPublicKeyInfo */
+	uint64_t issuer;                            /* hash of the issuer's name */
+	uint64_t names[SERVER_CERTIFICATE_NAMES];   /* hashes of the names, lower case */
+	uint64_t parents[SERVER_CERTIFICATE_NAMES]; /* ... of the domains above them; 0: none */
+	uint8_t name_count;
+	bool self_signed;
+	int64_t not_before, not_after;
+	int64_t first_s, last_s;
+	uint32_t sessions;
+};
+
+struct server_memory {
+	struct endpoint endpoint;
+	char name[SERVER_NAME_MAX + 1]; /* the last it gave, '?' for what is no host name */
+	bool pinned;                    /* never given up, always known to offer */
+	int64_t first_s, last_s;        /* first and last session that taught */
+	uint32_t sessions;              /* closed ones that taught */
+
+	uint32_t offers;  /* sessions with an offer */
+	uint32_t missing; /* sessions with a complete EHLO reply without it */
+	int64_t offer_first_s, offer_last_s, missing_last_s;
+	uint32_t offer_days; /* days (UTC) on which it was offered */
+	int64_t offer_last_day;
+	uint32_t missing_since_offer;
+	/* The same client network, not offered it and offered it again within the hour. */
+	uint32_t returns;
+	struct ip_addr missing_network; /* of the last session without it */
+
+	uint32_t entered;      /* sessions in which TLS came up after STARTTLS */
+	uint32_t failed;       /* ... did not after 220 */
+	uint32_t refused;      /* STARTTLS got another reply than 220 */
+	uint32_t tempfail_run; /* 4xx replies to STARTTLS since the last 220 */
+	bool tempfail_several; /* ... that went to several clients */
+	struct ip_addr tempfail_client;
+	uint32_t ehlo_accepted; /* sessions in which an EHLO was */
+	int64_t ehlo_last_s;
+
+	uint16_t best_version;  /* highest TLS version negotiated, as on the wire; 0: none */
+	uint32_t best_sessions; /* sessions with that version */
+	int64_t best_first_s;
+
+	uint8_t network_count; /* saturates at SERVER_NETWORKS */
+	bool networks_more;    /* there were more */
+	struct server_network networks[SERVER_NETWORKS];
+	uint8_t recent_count;
+	struct server_recent recent[SERVER_RECENT];
+	uint8_t certificate_count;
+	struct server_certificate certificates[SERVER_CERTIFICATES];
+};
+
+/*
+ * Whether the server is known to offer STARTTLS: SERVER_KNOWN_OFFERS sessions
+ * did, or it is pinned; and it has not changed by design since, which it has
+ *  - when the offer comes and goes for the same client network, every few
+ *    sessions: a pool whose members differ;
+ *  - when 100 sessions in a row, over 30 days and more, were without it.
+ */
+bool server_memory_offers(const struct server_memory *server);
+
+/* Whether STARTTLS gets a 4xx there whoever asks: three in a row, to several clients. */
+bool server_memory_refuses_all(const struct server_memory *server);
+
+/* A client other than this that was offered STARTTLS at since_s or later; NULL: none. */
+const struct server_recent *server_memory_others(const struct server_memory *server,
+						 const struct ip_addr *client, int64_t since_s);
+
+/* What is learnt. network is the client's, cut to its prefix. */
+void server_memory_learn_offer(struct server_memory *server, const struct ip_addr *client,
+			       const struct ip_addr *network, bool offered, int64_t time_s);
+/* The part of it that is no knowledge but news: who was (not) offered it lately. */
+void server_memory_note_recent(struct server_memory *server, const struct ip_addr *client,
+			       bool offered, int64_t time_s);
+void server_memory_learn_reply(struct server_memory *server, const struct ip_addr *client,
+			       uint16_t starttls_code);
+void server_memory_learn_version(struct server_memory *server, uint16_t version, int64_t time_s);
+
+/* How a certificate stands to those that are known. */
+enum certificate_change {
+	CERTIFICATE_FIRST, /* too little is known to compare: below SERVER_KNOWN_OFFERS sessions */
+	CERTIFICATE_KNOWN, /* seen there before, or the same key */
+	CERTIFICATE_RENEWED,  /* new key; same issuer, overlapping names, plausible dates */
+	CERTIFICATE_REPLACED, /* none of these */
+};
+
+/*
+ * Compares with the known certificates. *previous is the one that was seen
+ * last; NULL when none is known. A self-signed certificate vouches for its own
+ * issuer's name, so its renewal is believed only when the old one has used up
+ * two thirds of its life.
+ */
+enum certificate_change server_memory_compare(const struct server_memory *server,
+					      const struct server_certificate *seen,
+					      const struct server_certificate **previous,
+					      int64_t time_s);
+
+/* What is kept of a certificate. */
+struct server_certificate server_certificate_of(const struct certificate_info *info);
+
+/* Counts a certificate; the one unseen for longest gives way to a fifth. */
+void server_memory_learn_certificate(struct server_memory *server,
+				     const struct server_certificate *seen, int64_t time_s);
+
+#endif

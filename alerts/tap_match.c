@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/tap_match.h"
+
+#include "alerts/lru_table.h"
+
+#define SESSION_KEY    12 /* tap, session id */
+#define CONNECTION_KEY 38 /* two endpoints */
+#define NAMES_KEY      8  /* hash of client name and greeting */
+#define CANDIDATES     8  /* sessions under one key that may still find their counterpart */
+
+struct tap_session {
+	struct tap_view view;
+	int64_t start_ns;
+	bool announced; /* stands among the candidates of its names */
+	bool told;      /* its difference was reported, here or there */
+	bool matched, proxied;
+	uint32_t peer_tap;
+	uint64_t peer;
+};
+
+struct candidate {
+	uint32_t tap;
+	uint64_t session;
+	int64_t start_ns;
+};
+
+/* Ring of the latest sessions under a key. */
+struct candidates {
+	uint32_t next, count;
+	struct candidate ring[CANDIDATES];
+};
+
+struct tap_match {
+	struct budget *budget;
+	struct siphash_key key;
+	struct lru_table *sessions, *connections, *names;
+	uint64_t evicted;
+};
+
+struct tap_match *tap_match_create(struct budget *budget, const struct siphash_key *key,
+				   uint32_t cap)
+{
+	struct tap_match *match = budget_calloc(budget, 1, sizeof *match);
+	if (match == NULL)
+		return NULL;
+	match->budget = budget;
+	match->key = *key;
+	match->sessions =
+	    lru_table_create(budget, key, SESSION_KEY, sizeof(struct tap_session), cap);
+	match->connections =
+	    lru_table_create(budget, key, CONNECTION_KEY, sizeof(struct candidates), cap);
+	match->names = lru_table_create(budget, key, NAMES_KEY, sizeof(struct candidates), cap);
+	if (match->sessions == NULL || match->connections == NULL || match->names == NULL) {
+		tap_match_destroy(match);
+		return NULL;
+	}
+	return match;
+}
+
+void tap_match_destroy(struct tap_match *match)
+{
+	if (match == NULL)
+		return;
+	lru_table_destroy(match->sessions);
+	lru_table_destroy(match->connections);
+	lru_table_destroy(match->names);
+	budget_free(match->budget, match, sizeof *match);
+}
+
+uint64_t tap_match_evicted(const struct tap_match *match)
+{
+	return match->evicted;
+}
+
+static void session_key(uint32_t tap, uint64_t session, uint8_t key[SESSION_KEY])
+{
+	memcpy(key, &tap, sizeof tap);
+	memcpy(key + sizeof tap, &session, sizeof session);
+}
+
+static void endpoint_key(const struct endpoint *endpoint, uint8_t key[19])
+{
+	key[0] = endpoint->addr.version;
+	memcpy(key + 1, endpoint->addr.bytes, sizeof endpoint->addr.bytes);
+	key[17] = (uint8_t)(endpoint->port >> 8);
+	key[18] = (uint8_t)(endpoint->port & 0xff);
+}
+
+static void *get(struct tap_match *match, struct lru_table *table, const uint8_t *key)
+{
+	void *value = lru_table_find(table, key);
+	if (value != NULL) {
+		lru_table_touch(table, value);
+		return value;
+	}
+	if (lru_table_full(table)) {
+		lru_table_remove(table, lru_table_oldest(table));
+		match->evicted++;
+	}
+	return lru_table_add(table, key);
+}
+
+static struct tap_session *find(const struct tap_match *match, uint32_t tap, uint64_t session)
+{
+	uint8_t key[SESSION_KEY];
+	session_key(tap, session, key);
+	return lru_table_find(match->sessions, key);
+}
+
+/* The latest session of another tap under these candidates that is free and began in time. */
+static struct tap_session *counterpart(const struct tap_match *match,
+				       const struct candidates *candidates,
+				       const struct tap_session *session)
+{
+	for (uint32_t i = 0; i < candidates->count; i++) {
+		uint32_t at = (candidates->next + CANDIDATES - 1 - i) % CANDIDATES;
+		const struct candidate *candidate = &candidates->ring[at];
+		int64_t apart = candidate->start_ns - session->start_ns;
+		if (candidate->tap == session->view.tap || apart > TAP_MATCH_NS ||
+		    apart < -TAP_MATCH_NS)
+			continue;
+		struct tap_session *other = find(match, candidate->tap, candidate->session);
+		if (other != NULL && !other->matched)
+			return other;
+	}
+	return NULL;
+}
+
+static void announce(struct candidates *candidates, const struct tap_session *session)
+{
+	candidates->ring[candidates->next] = (struct candidate){
+	    .tap = session->view.tap,
+	    .session = session->view.session,
+	    .start_ns = session->start_ns,
+	};
+	candidates->next = (candidates->next + 1) % CANDIDATES;
+	if (candidates->count < CANDIDATES)
+		candidates->count++;
+}
+
+static void marry(struct tap_session *one, struct tap_session *other, bool proxied)
+{
+	one->matched = other->matched = true;
+	one->proxied = other->proxied = proxied;
+	one->peer_tap = other->view.tap;
+	one->peer = other->view.session;
+	other->peer_tap = one->view.tap;
+	other->peer = one->view.session;
+}
+
+static void match_connection(struct tap_match *match, struct tap_session *session,
+			     const struct session_facts *facts)
+{
+	uint8_t key[CONNECTION_KEY];
+	endpoint_key(&facts->client, key);
+	endpoint_key(&facts->server, key + 19);
+	struct candidates *candidates = get(match, match->connections, key);
+	if (candidates == NULL)
+		return;
+	struct tap_session *other = counterpart(match, candidates, session);
+	if (other != NULL)
+		marry(session, other, false);
+	else
+		announce(candidates, session);
+}
+
+static void match_names(struct tap_match *match, struct tap_session *session,
+			const struct session_facts *facts)
+{
+	struct span client = session_facts_text(facts, TEXT_CLIENT_NAME);
+	struct span server = session_facts_text(facts, TEXT_SERVER_NAME);
+	if (session->matched || session->announced || client.len == 0 || server.len == 0)
+		return;
+	session->announced = true;
+	uint64_t hash = siphash(&match->key, client) * 31 + siphash(&match->key, server);
+	uint8_t key[NAMES_KEY];
+	memcpy(key, &hash, sizeof hash);
+	struct candidates *candidates = get(match, match->names, key);
+	if (candidates == NULL)
+		return;
+	struct tap_session *other = counterpart(match, candidates, session);
+	if (other != NULL)
+		marry(session, other, true);
+	else
+		announce(candidates, session);
+}
+
+static void look(struct tap_view *view, const struct observation *observation)
+{
+	const struct session_facts *facts = &observation->facts;
+	if ((facts->milestones & MILESTONE_EHLO_REPLY) != 0)
+		view->offered = facts->offered;
+	if ((facts->milestones & MILESTONE_STARTTLS_REPLY) != 0)
+		view->starttls_code = facts->starttls_code;
+	if ((facts->milestones & MILESTONE_CERTIFICATE) != 0) {
+		view->has_certificate = true;
+		memcpy(view->certificate_sha256, facts->tls.certificate_sha256,
+		       sizeof view->certificate_sha256);
+	}
+	view->closed = (facts->milestones & MILESTONE_CLOSED) != 0;
+	view->requested = facts->requested;
+}
+
+static enum tap_difference differ(const struct tap_view *a, const struct tap_view *b)
+{
+	if (a->offered != TRI_UNKNOWN && b->offered != TRI_UNKNOWN && a->offered != b->offered)
+		return TAP_DIFFERS_OFFER;
+	if (a->starttls_code != 0 && b->starttls_code != 0 && a->starttls_code != b->starttls_code)
+		return TAP_DIFFERS_REPLY;
+	if (a->has_certificate && b->has_certificate &&
+	    memcmp(a->certificate_sha256, b->certificate_sha256, sizeof a->certificate_sha256) != 0)
+		return TAP_DIFFERS_CERTIFICATE;
+	if (a->closed && b->closed && a->requested != TRI_UNKNOWN && b->requested != TRI_UNKNOWN &&
+	    a->requested != b->requested)
+		return TAP_DIFFERS_REQUEST;
+	return TAP_SAME;
+}
+
+bool tap_match_compare(struct tap_match *match, const struct observation *observation,
+		       struct tap_divergence *divergence)
+{
+	const struct session_facts *facts = &observation->facts;
+	uint8_t key[SESSION_KEY];
+	session_key(facts->tap, facts->id, key);
+	bool first = lru_table_find(match->sessions, key) == NULL;
+	struct tap_session *session = get(match, match->sessions, key);
+	if (session == NULL)
+		return false;
+	if (first) {
+		session->view.tap = facts->tap;
+		session->view.session = facts->id;
+		session->start_ns = facts->start_ns;
+		match_connection(match, session, facts);
+	}
+	look(&session->view, observation);
+	match_names(match, session, facts);
+	if (!session->matched || session->told)
+		return false;
+	struct tap_session *other = find(match, session->peer_tap, session->peer);
+	if (other == NULL)
+		return false;
+	divergence->difference = differ(&session->view, &other->view);
+	if (divergence->difference == TAP_SAME)
+		return false;
+	session->told = other->told = true;
+	divergence->proxied = session->proxied;
+	divergence->here = session->view;
+	divergence->there = other->view;
+	return true;
+}
