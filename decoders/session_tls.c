@@ -30,6 +30,7 @@ void session_tls_begin(struct smtp_session *s, const struct smtp_context *contex
 		}
 		tls_conversation_init(s->tls);
 	}
+	tls_resume(s->tls, side);
 	s->framing[side] = SMTP_FRAMING_TLS;
 	s->started[side] = true;
 	if (side == SIDE_SERVER && !s->upgrade_accepted && !s->facts.implicit_tls) {
@@ -58,6 +59,7 @@ void session_tls_free(struct smtp_session *s, const struct smtp_context *context
 static void back_to_text(struct smtp_session *s, enum side side)
 {
 	s->framing[side] = SMTP_FRAMING_TEXT;
+	s->line_owed[side] = true;
 	if (side == SIDE_CLIENT)
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 }
@@ -285,6 +287,9 @@ void session_tls_settle(struct smtp_session *s)
 	if (s->tls != NULL) {
 		copy_facts(s);
 		f->tls.established = established(s);
+		/* What was slipped in behind the 220 may still give way to a handshake. */
+		if (f->tls.established == TRI_FALSE && !s->upgrade_over && !f->concluded)
+			f->tls.established = TRI_UNKNOWN;
 	} else if (s->upgrade_accepted && f->concluded && s->side_seen[SIDE_CLIENT] &&
 		   !s->doubt.client_hole) {
 		f->tls.established = TRI_FALSE;

@@ -485,7 +485,8 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 {
 	struct line line;
 
-	if (line_at_start(&s->line[SIDE_SERVER]) && session_looks_like_tls(*bytes)) {
+	if (!s->line_owed[SIDE_SERVER] && line_at_start(&s->line[SIDE_SERVER]) &&
+	    session_looks_like_tls(*bytes)) {
 		session_tls_begin(s, context, SIDE_SERVER);
 		return;
 	}
@@ -495,6 +496,7 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 		return;
 	}
 	s->started[SIDE_SERVER] = true;
+	s->line_owed[SIDE_SERVER] = false;
 	if (line_read(&s->line[SIDE_SERVER], context->budget, bytes, &line) == PARSE_DONE)
 		server_line(s, context, &line);
 }

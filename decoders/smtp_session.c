@@ -490,7 +490,8 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_context *context,
 				struct span bytes)
 {
-	if (!line_at_start(&s->line[SIDE_CLIENT]) || !session_looks_like_tls(bytes))
+	if (s->line_owed[SIDE_CLIENT] || !line_at_start(&s->line[SIDE_CLIENT]) ||
+	    !session_looks_like_tls(bytes))
 		return false;
 	struct session_facts *f = &s->facts;
 	if (!s->started[SIDE_CLIENT] && s->from_start[SIDE_CLIENT] && !s->greeting_done) {
@@ -550,6 +551,7 @@ static void client_text(struct smtp_session *s, const struct smtp_context *conte
 	if (!s->started[SIDE_CLIENT] && client_is_binary(*bytes))
 		s->client_foreign = true;
 	s->started[SIDE_CLIENT] = true;
+	s->line_owed[SIDE_CLIENT] = false;
 	if (line_read(&s->line[SIDE_CLIENT], context->budget, bytes, &line) == PARSE_DONE)
 		client_line(s, context, &line, injected);
 }

@@ -105,6 +105,7 @@ struct smtp_session {
 	bool started[2];    /* a byte of the side was seen */
 	bool from_start[2]; /* the side's SYN was seen */
 	bool side_seen[2];  /* a packet of the side was seen */
+	bool line_owed[2];        /* records gave way to text: a line comes before any record */
 	bool greeting_done;
 	bool greeting_names_smtp;
 	bool upgrade_accepted; /* the 220, seen or beyond doubt */

@@ -952,6 +952,16 @@ uint64_t tls_skippable(const struct tls_conversation *conversation, enum side si
 	}
 }
 
+void tls_resume(struct tls_conversation *conversation, enum side side)
+{
+	struct tls_side *s = &conversation->side[side];
+	if (s->reading != TLS_READING_PLAINTEXT)
+		return;
+	s->reading = TLS_READING_RECORDS;
+	s->header_len = 0;
+	conversation->facts.plaintext[side] = false;
+}
+
 void tls_skipped(struct tls_conversation *conversation, enum side side, uint64_t len)
 {
 	struct tls_side *s = &conversation->side[side];

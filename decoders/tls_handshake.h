@@ -162,6 +162,12 @@ void tls_conversation_free(struct tls_conversation *conversation, struct budget 
 void tls_feed(struct tls_conversation *conversation, struct budget *budget, enum side side,
 	      struct span bytes, struct tls_step *step);
 
+/*
+ * The side's plaintext is over (a reply that was slipped in): its next byte
+ * begins a record again, and that it once went on in the clear counts no more.
+ */
+void tls_resume(struct tls_conversation *conversation, enum side side);
+
 /* Bytes that follow next on this side and need no look; they need not be fed. */
 uint64_t tls_skippable(const struct tls_conversation *conversation, enum side side);
 

@@ -224,7 +224,9 @@ static void session_found(struct pipeline *p, struct smtp_session *session)
 		struct span sni = session_facts_text(&session->facts, TEXT_SNI);
 		struct span host = session_facts_text(&session->facts, TEXT_SERVER_NAME);
 		struct span ehlo = session_facts_text(&session->facts, TEXT_EHLO_NAME);
-		if (sni.len > 0) {
+		struct ip_addr literal;
+		/* A literal address is no SNI (RFC 6066 3), whatever a client sends. */
+		if (sni.len > 0 && !ip_addr_parse((const char *)sni.ptr, sni.len, &literal)) {
 			names[names_len++] = sni;
 		} else {
 			if (host.len > 0)
