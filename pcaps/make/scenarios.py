@@ -203,8 +203,9 @@ add("auth-tls-only", "Postfix server, a script", "AUTH before STARTTLS is refuse
 # TLS 1.2, certificates, sessions
 add("tls12-swaks", "Postfix server with TLS 1.2, swaks", "STARTTLS, TLS 1.2, the certificate is visible and good",
 	lambda l: l.swaks(TLS12, "-tls"), [upgraded("1.2")])
-add("tls12-postfix", "Postfix server with TLS 1.2, Postfix client", "STARTTLS, TLS 1.2",
-	lambda l: l.send_postfix("rcpt@may.31.example.test"), [upgraded("1.2")])
+add("tls12-postfix", "Postfix server with TLS 1.2, Postfix client",
+	"STARTTLS, TLS 1.2: an opportunistic Postfix client offers anonymous suites, and one is chosen",
+	lambda l: l.send_postfix("rcpt@may.31.example.test"), [upgraded("1.2", ("tls-weak",))])
 add("tls12-exim", "Postfix server with TLS 1.2, Exim client", "STARTTLS, TLS 1.2",
 	lambda l: l.send_exim(31), [upgraded("1.2")])
 add("tls12-ecdsa", "Postfix server with an ECDSA key, swaks", "STARTTLS, TLS 1.2, P-256",
