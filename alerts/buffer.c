@@ -18,7 +18,7 @@ bool buffer_grow(struct buffer *buffer, size_t n)
 {
 	if (buffer->failed)
 		return false;
-	if (n > buffer->max - buffer->len) {
+	if (buffer->len > buffer->max || n > buffer->max - buffer->len) {
 		buffer->failed = true;
 		return false;
 	}
@@ -26,9 +26,9 @@ bool buffer_grow(struct buffer *buffer, size_t n)
 	if (need <= buffer->cap)
 		return true;
 	size_t cap = buffer->cap == 0 ? BUFFER_FIRST : buffer->cap;
-	while (cap < need)
-		cap = cap > buffer->max / 2 ? buffer->max : cap * 2;
-	if (cap > buffer->max)
+	while (cap < need && cap <= buffer->max / 2)
+		cap *= 2;
+	if (cap < need || cap > buffer->max)
 		cap = buffer->max;
 	char *grown = budget_resize(buffer->budget, buffer->bytes, buffer->cap, cap);
 	if (grown == NULL) {
