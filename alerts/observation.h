@@ -21,6 +21,8 @@ struct observation {
 	/* The redacted dialogue so far: lines "C: EHLO host", "S: 250-host", '\n' between them. */
 	struct span dialogue;
 	bool dialogue_evicted; /* its beginning had to give way to others */
+	struct span
+	    packets; /* the session's latest packets, redacted; empty unless evidence is kept */
 	const struct certificate_info *certificate; /* the server's, or NULL */
 };
 

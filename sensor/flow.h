@@ -12,6 +12,7 @@
 #include "decoders/siphash.h"
 #include "decoders/smtp_session.h"
 #include "decoders/stream.h"
+#include "sensor/evidence.h"
 
 /*
  * Two endpoints in a fixed order, whichever way the packet goes. No padding: it
@@ -39,6 +40,7 @@ struct flow {
 	int64_t start_ns, last_ns;
 	uint64_t first_ordinal;
 	uint64_t packets[2], bytes[2]; /* by enum side */
+	struct evidence_trail trail;   /* with --evidence */
 	struct smtp_session *session;  /* from the first payload on */
 };
 

@@ -2,11 +2,14 @@
 #include "sensor/judge.h"
 
 #include "alerts/alert.h"
+#include "alerts/history.h"
 #include "alerts/record.h"
 #include "alerts/throttle.h"
+#include "sensor/evidence_file.h"
 #include "sensor/limits.h"
 #include "version.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* What an open session has raised; forgotten when it is over. */
@@ -29,8 +32,11 @@ struct judge {
 	struct record_origin origin;
 	struct raised_table raised;
 	struct throttle *throttle;
+	struct history *history; /* of the present world */
 	struct buffer document, line;
 	struct verdict verdict;
+	int evidence_error; /* errno of the first evidence that could not be written */
+	char evidence_path[EVIDENCE_PATH_MAX];
 };
 
 /* ---- which rules a session raised ---- */
@@ -145,6 +151,7 @@ void judge_destroy(struct judge *judge)
 		return;
 	raised_clear(judge);
 	throttle_destroy(judge->throttle);
+	history_destroy(judge->history);
 	buffer_free(&judge->document);
 	buffer_free(&judge->line);
 	summary_destroy(judge->summary);
@@ -152,13 +159,40 @@ void judge_destroy(struct judge *judge)
 	free(judge);
 }
 
-void judge_begin(struct judge *judge, const char *name)
+bool judge_begin(struct judge *judge, const char *name)
 {
+	struct history_config config = history_config_default((struct history_limits){
+	    .servers = LIMIT_HISTORY_SERVERS,
+	    .failures = LIMIT_HISTORY_FAILURES,
+	    .sessions = LIMIT_HISTORY_SESSIONS,
+	    .paths = LIMIT_HISTORY_PATHS,
+	});
+	config.key = judge->config.hash_key;
+	config.fallback_window_s = judge->config.fallback_window_s;
+	config.compare_taps = judge->config.tap_count > 1;
+	config.tap_names = judge->config.taps;
+	config.tap_count = (uint32_t)judge->config.tap_count;
 	raised_clear(judge);
 	judge->origin.input = name;
+	history_destroy(judge->history);
+	judge->history = history_create(&judge->budget, &config);
+	return judge->history != NULL;
 }
 
 /* ---- what leaves ---- */
+
+/* Writes the session's packets beside the alert, if they are kept and there are any. */
+static void keep_evidence(struct judge *judge, struct alert *alert)
+{
+	const struct observation *observation = alert->observation;
+	if (judge->config.evidence == NULL || observation == NULL || observation->packets.len == 0)
+		return;
+	if (evidence_file_write(judge->config.evidence, alert->id, observation->packets,
+				judge->digester, judge->evidence_path, alert->pcap.sha256))
+		alert->pcap.path = judge->evidence_path;
+	else if (judge->counters.evidence_failed++ == 0)
+		judge->evidence_error = errno;
+}
 
 static void send_alert(struct judge *judge, struct alert *alert)
 {
@@ -166,8 +200,10 @@ static void send_alert(struct judge *judge, struct alert *alert)
 
 	judge->counters.sent++;
 	buffer_clear(&judge->document);
-	if (!alert_identify(alert, &judge->origin, judge->digester) ||
-	    !alert_write(alert, &judge->origin, judge->digester, &judge->document)) {
+	bool identified = alert_identify(alert, &judge->origin, judge->digester);
+	if (identified)
+		keep_evidence(judge, alert);
+	if (!identified || !alert_write(alert, &judge->origin, judge->digester, &judge->document)) {
 		judge->counters.oversized++;
 		return;
 	}
@@ -228,23 +264,29 @@ static void raise_alert(struct judge *judge, struct alert *alert)
 void judge_observe(struct judge *judge, const struct observation *observation)
 {
 	const struct judge_config *config = &judge->config;
-	const struct verdict_context context = {.stripped = false};
+	struct verdict_context context = {.stripped = false};
 	uint64_t session = observation->facts.id;
 	uint32_t before = raised_get(judge, session), rules = before;
 	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
 
 	close_windows(judge, observation->time_ns);
+	history_context(judge->history, observation, &context);
 	verdict_judge(&observation->facts, observation->certificate, &context,
 		      before | config->disabled, &judge->verdict);
+	history_findings(judge->history, observation, before | config->disabled, &judge->verdict);
+	bool absorbed = history_absorbs(judge->history, observation);
 	for (unsigned i = 0; i < judge->verdict.count; i++) {
 		struct finding *finding = &judge->verdict.findings[i];
 		if (config->has_severity[finding->rule])
 			finding->severity = config->severity[finding->rule];
 		rules |= 1U << finding->rule;
 		judge->counters.raised++;
+		if (absorbed && finding->rule == RULE_STARTTLS_STRIPPED)
+			continue; /* one alert for the path stands for it; the record lists it */
 		struct alert alert = alert_of(finding, observation);
 		raise_alert(judge, &alert);
 	}
+	history_learn(judge->history, observation);
 	if (closed) {
 		summary_session(judge->summary, &observation->facts);
 		send_record(judge, observation, rules);
@@ -264,6 +306,11 @@ void judge_end(struct judge *judge)
 {
 	close_windows(judge, INT64_MAX);
 	raised_clear(judge);
+}
+
+int judge_evidence_error(const struct judge *judge)
+{
+	return judge->evidence_error;
 }
 
 const struct judge_counters *judge_counters(const struct judge *judge)

@@ -20,20 +20,25 @@ struct judge_config {
 	bool has_severity[RULE_COUNT];
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */
 	int64_t suppression_ns;             /* 0: nothing is folded */
-	struct siphash_key hash_key;        /* random per run; nothing visible depends on it */
-	size_t memory;                      /* cap of everything it keeps, bytes */
-	struct sink *const *sinks;          /* borrowed */
+	int64_t fallback_window_s;
+	const char *evidence;    /* directory, or NULL */
+	const char *const *taps; /* names by session_facts.tap, borrowed */
+	size_t tap_count;
+	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
+	size_t memory;               /* cap of everything it keeps, bytes */
+	struct sink *const *sinks;   /* borrowed */
 	size_t sink_count;
 	FILE *lines; /* readable alerts; NULL: none */
 	bool colours;
 };
 
 struct judge_counters {
-	uint64_t raised;     /* findings of sessions */
-	uint64_t sent;       /* alerts that left */
-	uint64_t folded;     /* findings folded into another alert */
-	uint64_t unrecorded; /* sessions whose raised rules found no memory */
-	uint64_t oversized;  /* documents that did not fit their buffer */
+	uint64_t raised;          /* findings of sessions */
+	uint64_t sent;            /* alerts that left */
+	uint64_t folded;          /* findings folded into another alert */
+	uint64_t unrecorded;      /* sessions whose raised rules found no memory */
+	uint64_t oversized;       /* documents that did not fit their buffer */
+	uint64_t evidence_failed; /* captures that could not be written */
 };
 
 struct judge;
@@ -42,8 +47,9 @@ struct judge;
 struct judge *judge_create(const struct judge_config *config);
 void judge_destroy(struct judge *judge);
 
-/* A new world (--separate): forgets all sessions; name is the observer's file or NULL. */
-void judge_begin(struct judge *judge, const char *name);
+/* A new world (--separate): forgets all sessions; name is the observer's file or NULL. False: no
+ * memory. */
+bool judge_begin(struct judge *judge, const char *name);
 
 void judge_observe(struct judge *judge, const struct observation *observation);
 
@@ -52,6 +58,9 @@ void judge_clock(struct judge *judge, int64_t time_ns);
 
 /* The world is over: summaries of what was folded leave. */
 void judge_end(struct judge *judge);
+
+/* errno of the first evidence that could not be written, or 0. */
+int judge_evidence_error(const struct judge *judge);
 
 const struct judge_counters *judge_counters(const struct judge *judge);
 const struct summary *judge_summary(const struct judge *judge);

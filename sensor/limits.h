@@ -70,11 +70,18 @@
 
 /* The redacted dialogues of one worker: some 10,000 lines. */
 #define LIMIT_DIALOGUE_RING (1U << 20)
+/* Redacted packets of one alert. */
+#define LIMIT_EVIDENCE_OUT (256U << 10)
 /* Distinct certificates of one worker; a large provider's peers show some thousands. */
 #define LIMIT_CERTIFICATES 4096
 
 /* What the judge keeps: open sessions that raised something, windows of suppression. */
-#define LIMIT_JUDGE_MEMORY (64U << 20)
+#define LIMIT_JUDGE_MEMORY (256U << 20)
+/* What is remembered of the network: servers, failed upgrades, open sessions, client networks. */
+#define LIMIT_HISTORY_SERVERS  65536
+#define LIMIT_HISTORY_FAILURES 65536
+#define LIMIT_HISTORY_SESSIONS 65536
+#define LIMIT_HISTORY_PATHS    16384
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */
 #define LIMIT_THROTTLE_KEYS 65536
 /* Servers and clients that the summary tells apart, and rows that it shows of each. */

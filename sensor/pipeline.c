@@ -19,6 +19,8 @@ struct pipeline {
 	struct stream_pool streams;
 	struct flow_table *flows;
 	struct dialogue_ring dialogues;
+	struct evidence_ring evidence;
+	uint8_t *evidence_out;
 	struct smtp_found found;
 	struct smtp_context context;
 	struct digester *digester;
@@ -31,8 +33,7 @@ struct pipeline {
 	int64_t time_ns; /* of the frame or event under hand */
 	uint64_t ordinal;
 
-	int64_t frame_time_ns;
-	uint64_t frame_ordinal;
+	struct pipeline_frame frame; /* the one given last */
 
 	enum pipeline_stage stage;
 	bool segment_waits; /* behind the connections that expire first */
@@ -58,6 +59,10 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	p->config = *config;
 	budget_init(&p->budget, config->memory);
 	stream_pool_init(&p->streams, &config->streams, &p->budget);
+	if (config->evidence_ring > 0) {
+		evidence_ring_init(&p->evidence, &p->budget, config->evidence_ring);
+		p->evidence_out = budget_alloc(&p->budget, config->evidence_out);
+	}
 	dialogue_ring_init(&p->dialogues, &p->budget, config->dialogue_ring);
 	p->flows = flow_table_create(&p->budget, &config->flows, &config->hash_key);
 	p->certificates =
@@ -107,6 +112,8 @@ void pipeline_destroy(struct pipeline *p)
 	application_detector_destroy(p->applications);
 	digester_destroy(p->digester);
 	dialogue_ring_free(&p->dialogues, &p->budget);
+	evidence_ring_free(&p->evidence, &p->budget);
+	budget_free(&p->budget, p->evidence_out, p->config.evidence_out);
 	free(p);
 }
 
@@ -297,6 +304,11 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 				      sizeof p->dialogue, &evicted);
 	o->dialogue = span_of(p->dialogue, len);
 	o->dialogue_evicted = evicted;
+	if (p->evidence_out != NULL) {
+		size_t packets = evidence_collect(&p->evidence, &flow->trail, o->dialogue,
+						  p->evidence_out, p->config.evidence_out);
+		o->packets = span_of(p->evidence_out, packets);
+	}
 	session->observed = session->facts.milestones;
 }
 
@@ -392,6 +404,29 @@ static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segmen
 	return flow;
 }
 
+/* Keeps the packet under hand as evidence, unless it holds a message or comes after the upgrade. */
+static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
+{
+	const struct smtp_session *session = flow->session;
+
+	if (p->evidence.size == 0)
+		return;
+	if (session != NULL && (session->upgrade_over || session->state == SMTP_STATE_MESSAGE ||
+				session->state == SMTP_STATE_CHUNK))
+		return;
+	bool tls = session != NULL && session->framing[side] == SMTP_FRAMING_TLS;
+	struct evidence_packet packet = {
+	    .frame = p->frame.bytes,
+	    .wire_len = p->frame.wire_len,
+	    .link_type = p->frame.link_type,
+	    .time_ns = p->frame.time_ns,
+	    .segment = &p->segment,
+	    .side = side,
+	    .payload = tls ? EVIDENCE_TLS : EVIDENCE_TEXT,
+	};
+	evidence_keep(&p->evidence, &flow->trail, &packet);
+}
+
 /* Pushes the segment under hand into its connection. */
 static void segment_push(struct pipeline *p)
 {
@@ -417,6 +452,7 @@ static void segment_push(struct pipeline *p)
 	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
+	evidence_note(p, flow, side);
 	if (stream_fast(&flow->stream, side, segment)) {
 		flow->packets[side]++;
 		flow->bytes[side] += segment->payload_len;
@@ -480,8 +516,7 @@ void pipeline_packet(struct pipeline *p, const struct pipeline_frame *frame)
 {
 	p->counters.frames++;
 	p->counters.frame_bytes += frame->wire_len;
-	p->frame_ordinal = frame->ordinal;
-	p->frame_time_ns = frame->time_ns;
+	p->frame = *frame;
 	p->stage = STAGE_IDLE;
 	p->segment_waits = false;
 	if (packet_decode(&p->packets, frame->link_type, frame->fcs_len, frame->time_ns,
@@ -512,8 +547,8 @@ static void expire_next(struct pipeline *p)
 		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_EXPIRE);
 		return;
 	}
-	p->ordinal = p->frame_ordinal;
-	p->time_ns = p->frame_time_ns;
+	p->ordinal = p->frame.ordinal;
+	p->time_ns = p->frame.time_ns;
 	p->stage = p->segment_waits ? STAGE_SEGMENT : STAGE_IDLE;
 	p->segment_waits = false;
 }

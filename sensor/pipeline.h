@@ -28,6 +28,8 @@ struct pipeline_config {
 	struct packet_limits packets;
 	size_t memory;               /* cap of all of a worker's buffers, bytes */
 	size_t dialogue_ring;        /* bytes */
+	size_t evidence_ring;        /* bytes; 0: no packets are kept */
+	size_t evidence_out;         /* bytes of one observation's packets */
 	size_t certificates;         /* distinct ones that are remembered */
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 };

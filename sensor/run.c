@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SINKS_MAX 4
@@ -40,6 +41,8 @@ static struct judge *make_judge(struct run *run)
 	    .disabled = options_disabled_rules(options),
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
+	    .fallback_window_s = (int64_t)options->fallback_window,
+	    .evidence = options->evidence,
 	    .hash_key = run->pipeline_config.hash_key,
 	    .sinks = run->sinks,
 	    .sink_count = run->sink_count,
@@ -96,6 +99,36 @@ static bool open_outputs(struct run *run, char *error, size_t size)
 	       open_delivery(run, error, size);
 }
 
+/* The directory for evidence, made if it is missing. */
+static bool open_evidence(const struct options *options, char *error, size_t size)
+{
+	const char *path = options->evidence;
+	if (path == NULL)
+		return true;
+	if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+		(void)snprintf(error, size, "%s: cannot be made: %s", path, strerror(errno));
+		return false;
+	}
+	if (access(path, W_OK | X_OK) != 0) {
+		(void)snprintf(error, size, "%s: cannot be written to: %s", path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* Options that would be taken without doing anything are refused. */
+static bool refuse_unknown(const struct options *options, char *error, size_t size)
+{
+	const char *name = options->baseline != NULL ? "--baseline"
+			   : options->policy != NULL ? "--policy"
+			   : options->taps.count > 0 ? "--tap"
+			   : options->report != NULL ? "--report"
+						     : NULL;
+	if (name != NULL)
+		(void)snprintf(error, size, "%s: not part of this version yet", name);
+	return name == NULL;
+}
+
 static bool read_anchors(struct run *run, char *error, size_t size)
 {
 	const struct options *options = run->options;
@@ -131,6 +164,8 @@ static void configure_pipeline(struct run *run)
 				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
 	    .memory = LIMIT_WORKER_MEMORY,
 	    .dialogue_ring = LIMIT_DIALOGUE_RING,
+	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
+	    .evidence_out = LIMIT_EVIDENCE_OUT,
 	    .certificates = LIMIT_CERTIFICATES,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */
@@ -159,7 +194,8 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	log_init(&run->log, stderr, (enum log_level)options->log_level);
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
-	bool good = application_abi_ok(error, size) && read_anchors(run, error, size) &&
+	bool good = application_abi_ok(error, size) && refuse_unknown(options, error, size) &&
+		    read_anchors(run, error, size) && open_evidence(options, error, size) &&
 		    open_outputs(run, error, size);
 	if (good) {
 		configure_pipeline(run);
@@ -186,8 +222,7 @@ bool run_begin_world(struct run *run, const char *name)
 	run->pipeline = pipeline_create(&run->pipeline_config);
 	if (run->pipeline == NULL)
 		return false;
-	judge_begin(run->judge, name);
-	return true;
+	return judge_begin(run->judge, name);
 }
 
 static void drain(struct run *run)
@@ -268,6 +303,13 @@ int run_finish(struct run *run)
 		log_line(&run->log, LOG_ERROR,
 			 "%" PRIu64 " packets have a link type that is not read",
 			 run->unknown_link);
+		run->complete = false;
+	}
+	int evidence_error = judge_evidence_error(run->judge);
+	if (evidence_error != 0) {
+		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " captures could not be written: %s",
+			 run->options->evidence, judge_counters(run->judge)->evidence_failed,
+			 strerror(evidence_error));
 		run->complete = false;
 	}
 	if (run->capped > 0)
