@@ -242,8 +242,14 @@ static void send_record(struct judge *judge, const struct observation *observati
 static void close_windows(struct judge *judge, int64_t now_ns)
 {
 	struct alert summary;
-	while (throttle_close(judge->throttle, now_ns, &summary))
+	while (throttle_close(judge->throttle, now_ns, &summary)) {
+		/* Since the alert left, the others may have turned out to be stripped as well. */
+		if (summary.finding.rule == RULE_STARTTLS_STRIPPED)
+			summary.finding.scope = history_scope(judge->history, &summary.session.server,
+							      &summary.session.client.addr,
+							      summary.time_ns);
 		send_alert(judge, &summary);
+	}
 }
 
 static void raise_alert(struct judge *judge, struct alert *alert)
