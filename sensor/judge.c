@@ -95,12 +95,12 @@ static void raised_drop(struct judge *judge, uint64_t session)
 	size_t hole = raised_slot(table, session + 1);
 	if (table->slots[hole].session == 0)
 		return;
-	table->slots[hole].session = 0;
+	table->slots[hole] = (struct raised){.session = 0};
 	table->count--;
 	for (size_t i = (hole + 1) & (table->size - 1); table->slots[i].session != 0;
 	     i = (i + 1) & (table->size - 1)) {
 		struct raised moved = table->slots[i];
-		table->slots[i].session = 0;
+		table->slots[i] = (struct raised){.session = 0};
 		table->slots[raised_slot(table, moved.session)] = moved;
 	}
 }
