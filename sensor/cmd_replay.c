@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stripwatch replay: stored captures become session records and alerts. */
+#include "decoders/link.h"
 #include "sensor/capture_set.h"
 #include "sensor/capture_walk.h"
 #include "sensor/commands.h"
@@ -22,6 +23,12 @@ struct replay {
 	uint64_t captures, skipped, failed;
 	uint64_t size, consumed; /* bytes of the inputs, for the progress bar */
 	bool unfit_told;
+	uint32_t link_type;       /* of the last packet, and */
+	bool link_type_read;      /* whether it is one that is read */
+	const char *const *paths; /* inputs, then the sources of taps */
+	size_t path_count;
+	uint32_t tap_file; /* the file that tap belongs to */
+	uint8_t tap;
 	int progress_shown; /* per mille, -1: nothing is shown */
 };
 
@@ -84,6 +91,43 @@ static bool filter_admits(struct replay *replay, const struct capture_packet *pa
 	return verdict == FILTER_PASS;
 }
 
+/* A link type that nothing here reads is a fault of the input, told once a file. */
+static void check_link_type(struct replay *replay, const struct capture_set *set,
+			    const struct capture_packet *packet)
+{
+	if (packet->link_type == replay->link_type)
+		return;
+	replay->link_type = packet->link_type;
+	replay->link_type_read = link_type_name(packet->link_type) != NULL;
+	if (replay->link_type_read)
+		return;
+	clear_progress(replay);
+	replay->failed++;
+	log_line(run_log(replay->run), LOG_ERROR,
+		 "%s: packets of link type %" PRIu32 " are not read",
+		 capture_set_file_path(set, packet->file_id), packet->link_type);
+}
+
+/* The tap that a file was given as, or lies below; files without one are the first tap. */
+static uint8_t tap_of_file(struct replay *replay, const struct capture_set *set, uint32_t file_id)
+{
+	const struct option_list *taps = &replay->options->taps;
+
+	if (taps->count == 0 || file_id == replay->tap_file)
+		return replay->tap;
+	const char *path = capture_set_file_path(set, file_id);
+	replay->tap_file = file_id;
+	replay->tap = 0;
+	for (size_t i = 0; i < taps->count; i++) {
+		size_t name_len;
+		const char *source = option_pair_value(taps->items[i], &name_len);
+		size_t len = strlen(source);
+		if (strncmp(path, source, len) == 0 && (path[len] == '\0' || path[len] == '/'))
+			replay->tap = (uint8_t)i;
+	}
+	return replay->tap;
+}
+
 /* Reads one set to its end. found_in_directory: what is no capture is passed over. */
 static void replay_set(struct replay *replay, const char *const *paths, size_t count,
 		       bool found_in_directory)
@@ -110,6 +154,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		if (status != CAPTURE_PACKET)
 			continue;
 		uint64_t ordinal = replay->ordinal++;
+		check_link_type(replay, set, &packet);
 		if ((ordinal & 0xffff) == 0)
 			show_progress(replay, capture_set_counts(set).bytes_read);
 		if (!filter_admits(replay, &packet))
@@ -121,6 +166,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		    .fcs_len = packet.fcs_len,
 		    .time_ns = packet.time_ns,
 		    .ordinal = ordinal,
+		    .tap = tap_of_file(replay, set, packet.file_id),
 		};
 		run_frame(replay->run, &frame);
 	}
@@ -174,21 +220,41 @@ static bool replay_tree(struct replay *replay, const char *path)
 static bool replay_inputs(struct replay *replay)
 {
 	const struct options *options = replay->options;
-	const char *const *paths = (const char *const *)options->inputs.items;
+	const char *const *paths = replay->paths;
 
 	if (!options->separate) {
 		if (!run_begin_world(replay->run, NULL))
 			return false;
-		replay_set(replay, paths, options->inputs.count, false);
+		replay_set(replay, paths, replay->path_count, false);
 		run_end_world(replay->run, replay->ordinal);
 		return true;
 	}
-	for (size_t i = 0; i < options->inputs.count && !signals_stop_asked(); i++) {
+	for (size_t i = 0; i < replay->path_count && !signals_stop_asked(); i++) {
 		bool good = is_directory(paths[i]) ? replay_tree(replay, paths[i])
 						   : replay_separately(replay, paths[i], false);
 		if (!good)
 			return false;
 	}
+	return true;
+}
+
+/* Inputs and the sources of taps, as one list. */
+static bool list_paths(struct replay *replay)
+{
+	const struct options *options = replay->options;
+	size_t count = options->inputs.count + options->taps.count, n = 0;
+	const char **paths = calloc(count > 0 ? count : 1, sizeof *paths);
+
+	if (paths == NULL)
+		return false;
+	for (size_t i = 0; i < options->inputs.count; i++)
+		paths[n++] = options->inputs.items[i];
+	for (size_t i = 0; i < options->taps.count; i++) {
+		size_t name_len;
+		paths[n++] = option_pair_value(options->taps.items[i], &name_len);
+	}
+	replay->paths = paths;
+	replay->path_count = n;
 	return true;
 }
 
@@ -207,7 +273,12 @@ static uint64_t input_size(const struct options *options)
 int cmd_replay(const struct options *options)
 {
 	char error[512];
-	struct replay replay = {.options = options, .progress_shown = -1};
+	struct replay replay = {
+	    .options = options,
+	    .progress_shown = -1,
+	    .link_type = UINT32_MAX,
+	    .tap_file = UINT32_MAX,
+	};
 
 	replay.run = run_create(options, RUN_REPLAY, error, sizeof error);
 	if (replay.run == NULL) {
@@ -227,7 +298,7 @@ int cmd_replay(const struct options *options)
 		replay.size = input_size(options);
 		replay.progress_shown = 0;
 	}
-	bool good = replay_inputs(&replay);
+	bool good = list_paths(&replay) && replay_inputs(&replay);
 	clear_progress(&replay);
 	if (!good)
 		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
@@ -240,6 +311,7 @@ int cmd_replay(const struct options *options)
 			 replay.skipped == 1 ? "file is" : "files are",
 			 replay.skipped == 1 ? "was" : "were");
 	filter_free(replay.filter);
+	free((void *)(uintptr_t)replay.paths);
 	int status = run_finish(replay.run);
 	if (status == STATUS_DONE && (replay.failed > 0 || signals_stop_asked() || !good))
 		status = STATUS_INCOMPLETE;

@@ -7,6 +7,7 @@
 #include "sensor/signals.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* Without packets the clock of the packets is the host's: idle sessions have to end. */
@@ -18,7 +19,8 @@ static int64_t now_ns(void)
 }
 
 /* Returns the number of packets. */
-static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, bool *failed)
+static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, size_t untapped,
+				    bool *failed)
 {
 	struct capture_packet packet;
 	uint64_t ordinal = 0;
@@ -36,6 +38,9 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 			    .fcs_len = packet.fcs_len,
 			    .time_ns = packet.time_ns,
 			    .ordinal = ordinal++,
+			    .tap = packet.interface_id >= untapped
+				       ? (uint8_t)(packet.interface_id - untapped)
+				       : 0,
 			};
 			run_frame(run, &frame);
 			break;
@@ -64,51 +69,86 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 	}
 }
 
-static void tell_statistics(const struct run *run, struct capture_live *live, size_t count,
-			    uint64_t packets)
+static void tell_statistics(const struct run *run, struct capture_live *live, size_t count)
 {
-	(void)packets;
 	for (uint32_t i = 0; i < count; i++) {
 		struct capture_live_stats stats = capture_live_stats(live, i);
-		bool lost = stats.dropped_kernel > 0 || stats.dropped_interface > 0;
-		log_line(run_log(run), lost ? LOG_WARNING : LOG_INFO,
-			 "%s: %" PRIu64 " packets received, %" PRIu64
-			 " dropped by the kernel, %" PRIu64 " by the interface",
-			 capture_live_interface(live, i), stats.received, stats.dropped_kernel,
-			 stats.dropped_interface);
+		const char *name = capture_live_interface(live, i);
+		if (run_people(run) != NULL)
+			fprintf(run_people(run),
+				"\n%s: %" PRIu64 " packets received, %" PRIu64
+				" dropped by the kernel, %" PRIu64 " by the interface\n",
+				name, stats.received, stats.dropped_kernel,
+				stats.dropped_interface);
+		if (stats.dropped_kernel > 0 || stats.dropped_interface > 0)
+			log_line(run_log(run), LOG_WARNING,
+				 "%s: %" PRIu64
+				 " packets were dropped: gaps may be the capture's own",
+				 name, stats.dropped_kernel + stats.dropped_interface);
 	}
+}
+
+/* Interfaces of -i, then those of --tap; a tap's index is its place among the taps. */
+static const char **list_interfaces(const struct options *options, size_t *count)
+{
+	const char **names =
+	    calloc(options->interfaces.count + options->taps.count + 1, sizeof *names);
+	size_t n = 0;
+
+	for (size_t i = 0; names != NULL && i < options->interfaces.count; i++)
+		names[n++] = options->interfaces.items[i];
+	for (size_t i = 0; names != NULL && i < options->taps.count; i++) {
+		size_t len;
+		names[n++] = option_pair_value(options->taps.items[i], &len);
+	}
+	*count = n;
+	return names;
+}
+
+static int watch(const struct options *options, struct capture_live *live, size_t count)
+{
+	char error[CAPTURE_LIVE_ERROR_MAX];
+	bool failed = false;
+	struct run *run = run_create(options, RUN_WATCH, error, sizeof error);
+
+	if (run == NULL) {
+		fprintf(stderr, "stripwatch: %s\n", error);
+		return STATUS_WRONG_USE;
+	}
+	if (!run_begin_world(run, NULL)) {
+		log_line(run_log(run), LOG_ERROR, "out of memory");
+		(void)run_finish(run);
+		return STATUS_INCOMPLETE;
+	}
+	signals_catch();
+	uint64_t packets = watch_until_stopped(run, live, options->interfaces.count, &failed);
+	run_end_world(run, packets);
+	tell_statistics(run, live, count);
+	int status = run_finish(run);
+	return status == STATUS_DONE && failed ? STATUS_INCOMPLETE : status;
 }
 
 int cmd_watch(const struct options *options)
 {
 	char error[CAPTURE_LIVE_ERROR_MAX];
-	bool failed = false;
+	size_t count;
+	const char **interfaces = list_interfaces(options, &count);
 	const struct capture_live_settings settings = {
 	    .filter = options->filter,
 	    .snaplen = (uint32_t)options->snaplen,
 	    .buffer_size = (uint32_t)options->buffer_size,
 	    .promiscuous = !options->no_promiscuous,
 	};
-	struct run *run = run_create(options, RUN_WATCH, error, sizeof error);
-	if (run == NULL) {
-		fprintf(stderr, "stripwatch: %s\n", error);
+	struct capture_live *live = NULL;
+	if (interfaces != NULL)
+		live = capture_live_open(interfaces, count, &settings, error);
+	if (live == NULL) {
+		fprintf(stderr, "stripwatch: %s\n", interfaces != NULL ? error : "out of memory");
+		free(interfaces);
 		return STATUS_WRONG_USE;
 	}
-	struct capture_live *live =
-	    capture_live_open((const char *const *)options->interfaces.items,
-			      options->interfaces.count, &settings, error);
-	if (live == NULL || !run_begin_world(run, NULL)) {
-		log_line(run_log(run), LOG_ERROR, "%s", live == NULL ? error : "out of memory");
-		if (live != NULL)
-			capture_live_close(live);
-		(void)run_finish(run);
-		return STATUS_WRONG_USE;
-	}
-	signals_catch();
-	uint64_t packets = watch_until_stopped(run, live, &failed);
-	run_end_world(run, packets);
-	tell_statistics(run, live, options->interfaces.count, packets);
+	int status = watch(options, live, count);
 	capture_live_close(live);
-	int status = run_finish(run);
-	return status == STATUS_DONE && failed ? STATUS_INCOMPLETE : status;
+	free(interfaces);
+	return status;
 }

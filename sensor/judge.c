@@ -127,6 +127,8 @@ struct judge *judge_create(const struct judge_config *config)
 	    .sensor = config->sensor,
 	    .version = STRIPWATCH_VERSION,
 	    .show_addresses = config->show_addresses,
+	    .taps = config->taps,
+	    .tap_count = config->tap_count,
 	};
 	buffer_init(&judge->document, &judge->budget, LIMIT_DOCUMENT);
 	buffer_init(&judge->line, &judge->budget, LIMIT_DOCUMENT);
@@ -245,9 +247,9 @@ static void close_windows(struct judge *judge, int64_t now_ns)
 	while (throttle_close(judge->throttle, now_ns, &summary)) {
 		/* Since the alert left, the others may have turned out to be stripped as well. */
 		if (summary.finding.rule == RULE_STARTTLS_STRIPPED)
-			summary.finding.scope = history_scope(judge->history, &summary.session.server,
-							      &summary.session.client.addr,
-							      summary.time_ns);
+			summary.finding.scope =
+			    history_scope(judge->history, &summary.session.server,
+					  &summary.session.client.addr, summary.time_ns);
 		send_alert(judge, &summary);
 	}
 }

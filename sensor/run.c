@@ -26,9 +26,10 @@ struct run {
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
 	size_t sink_count;
+	char **taps;   /* names, by tap; owned */
 	FILE *people;  /* where alerts and the summary for people go; NULL: nowhere */
 	bool complete; /* no input was refused, no output failed */
-	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence, unknown_link;
+	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence;
 	uint64_t capped; /* times that a cap was reached */
 };
 
@@ -42,6 +43,8 @@ static struct judge *make_judge(struct run *run)
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
 	    .fallback_window_s = (int64_t)options->fallback_window,
+	    .taps = (const char *const *)run->taps,
+	    .tap_count = run->options->taps.count,
 	    .evidence = options->evidence,
 	    .hash_key = run->pipeline_config.hash_key,
 	    .sinks = run->sinks,
@@ -121,7 +124,6 @@ static bool refuse_unknown(const struct options *options, char *error, size_t si
 {
 	const char *name = options->baseline != NULL ? "--baseline"
 			   : options->policy != NULL ? "--policy"
-			   : options->taps.count > 0 ? "--tap"
 			   : options->report != NULL ? "--report"
 						     : NULL;
 	if (name != NULL)
@@ -173,8 +175,36 @@ static void configure_pipeline(struct run *run)
 		log_line(&run->log, LOG_WARNING, "no random numbers: %s", strerror(errno));
 }
 
+/* The names of --tap NAME=SOURCE. */
+static bool name_taps(struct run *run, char *error, size_t size)
+{
+	const struct option_list *list = &run->options->taps;
+
+	if (list->count == 0)
+		return true;
+	if (list->count > UINT8_MAX) {
+		(void)snprintf(error, size, "--tap: more than %d", UINT8_MAX);
+		return false;
+	}
+	run->taps = calloc(list->count, sizeof *run->taps);
+	for (size_t i = 0; run->taps != NULL && i < list->count; i++) {
+		size_t len;
+		(void)option_pair_value(list->items[i], &len);
+		run->taps[i] = strndup(list->items[i], len);
+		if (run->taps[i] == NULL)
+			break;
+		if (i + 1 == list->count)
+			return true;
+	}
+	(void)snprintf(error, size, "out of memory");
+	return false;
+}
+
 static void run_free(struct run *run)
 {
+	for (size_t i = 0; run->taps != NULL && i < run->options->taps.count; i++)
+		free(run->taps[i]);
+	free(run->taps);
 	pipeline_destroy(run->pipeline);
 	judge_destroy(run->judge);
 	certificate_anchors_destroy(run->anchors);
@@ -195,8 +225,8 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
 	bool good = application_abi_ok(error, size) && refuse_unknown(options, error, size) &&
-		    read_anchors(run, error, size) && open_evidence(options, error, size) &&
-		    open_outputs(run, error, size);
+		    name_taps(run, error, size) && read_anchors(run, error, size) &&
+		    open_evidence(options, error, size) && open_outputs(run, error, size);
 	if (good) {
 		configure_pipeline(run);
 		run->judge = make_judge(run);
@@ -210,6 +240,11 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		(void)run->sinks[i]->ops->close(run->sinks[i]);
 	run_free(run);
 	return NULL;
+}
+
+FILE *run_people(const struct run *run)
+{
+	return run->people;
 }
 
 const struct log *run_log(const struct run *run)
@@ -259,7 +294,6 @@ void run_end_world(struct run *run, uint64_t ordinal)
 	run->evicted += flows->evicted;
 	run->capped += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
 		       pipeline_counters(run->pipeline)->refused + flows->evicted;
-	run->unknown_link += pipeline_packet_counters(run->pipeline)->unknown_link;
 	pipeline_destroy(run->pipeline);
 	run->pipeline = NULL;
 }
@@ -299,12 +333,6 @@ int run_finish(struct run *run)
 {
 	int status = STATUS_DONE;
 
-	if (run->unknown_link > 0) {
-		log_line(&run->log, LOG_ERROR,
-			 "%" PRIu64 " packets have a link type that is not read",
-			 run->unknown_link);
-		run->complete = false;
-	}
 	int evidence_error = judge_evidence_error(run->judge);
 	if (evidence_error != 0) {
 		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " captures could not be written: %s",

@@ -41,6 +41,9 @@ void run_reopen(struct run *run);
 
 const struct log *run_log(const struct run *run);
 
+/* Where alerts and summaries for people go; NULL: nowhere. */
+FILE *run_people(const struct run *run);
+
 /* Ends the outputs, prints the summary, frees everything. An enum exit_status. */
 int run_finish(struct run *run);
 
