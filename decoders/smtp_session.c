@@ -232,6 +232,8 @@ static void client_command(struct smtp_session *s, const struct smtp_context *co
 	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, false);
 	if (command->verb != SMTP_VERB_UNKNOWN)
 		f->spoke_smtp = true;
+	else if (!f->spoke_smtp && !smtp_command_is_masked(bytes))
+		s->client_foreign = true; /* its first words are nothing that SMTP has */
 	switch (command->verb) {
 	case SMTP_VERB_EHLO:
 	case SMTP_VERB_HELO:
