@@ -29,6 +29,7 @@ struct replay {
 	size_t path_count;
 	uint32_t tap_file; /* the file that tap belongs to */
 	uint8_t tap;
+	bool *listed;       /* by file of the set: it is in the report; NULL: there is none */
 	int progress_shown; /* per mille, -1: nothing is shown */
 };
 
@@ -128,6 +129,15 @@ static uint8_t tap_of_file(struct replay *replay, const struct capture_set *set,
 	return replay->tap;
 }
 
+/* Every file that a packet came from stands in the report, once. */
+static void list_input(struct replay *replay, const struct capture_set *set, uint32_t file_id)
+{
+	if (replay->listed == NULL || file_id >= LIMIT_CAPTURE_FILES || replay->listed[file_id])
+		return;
+	replay->listed[file_id] = true;
+	run_input(replay->run, capture_set_file_path(set, file_id));
+}
+
 /* Reads one set to its end. found_in_directory: what is no capture is passed over. */
 static void replay_set(struct replay *replay, const char *const *paths, size_t count,
 		       bool found_in_directory)
@@ -141,6 +151,8 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		replay->failed++;
 		return;
 	}
+	if (replay->listed != NULL)
+		memset(replay->listed, 0, LIMIT_CAPTURE_FILES * sizeof *replay->listed);
 	while (!signals_stop_asked() && status != CAPTURE_END) {
 		status = capture_set_next(set, &packet);
 		if (status == CAPTURE_BUSY)
@@ -155,6 +167,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			continue;
 		uint64_t ordinal = replay->ordinal++;
 		check_link_type(replay, set, &packet);
+		list_input(replay, set, packet.file_id);
 		if ((ordinal & 0xffff) == 0)
 			show_progress(replay, capture_set_counts(set).bytes_read);
 		if (!filter_admits(replay, &packet))
@@ -298,7 +311,10 @@ int cmd_replay(const struct options *options)
 		replay.size = input_size(options);
 		replay.progress_shown = 0;
 	}
-	bool good = list_paths(&replay) && replay_inputs(&replay);
+	if (options->report != NULL)
+		replay.listed = calloc(LIMIT_CAPTURE_FILES, sizeof *replay.listed);
+	bool good = list_paths(&replay) && (options->report == NULL || replay.listed != NULL) &&
+		    replay_inputs(&replay);
 	clear_progress(&replay);
 	if (!good)
 		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
@@ -311,6 +327,7 @@ int cmd_replay(const struct options *options)
 			 replay.skipped == 1 ? "file is" : "files are",
 			 replay.skipped == 1 ? "was" : "were");
 	filter_free(replay.filter);
+	free(replay.listed);
 	free((void *)(uintptr_t)replay.paths);
 	int status = run_finish(replay.run);
 	if (status == STATUS_DONE && (replay.failed > 0 || signals_stop_asked() || !good))

@@ -209,6 +209,8 @@ static void send_alert(struct judge *judge, struct alert *alert)
 		judge->counters.oversized++;
 		return;
 	}
+	if (config->report != NULL)
+		report_add_alert(config->report, alert);
 	struct sink_alert document = {
 	    .id = span_str(alert->id),
 	    .rule = alert->finding.rule,
@@ -297,6 +299,8 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	history_learn(judge->history, observation);
 	if (closed) {
 		summary_session(judge->summary, &observation->facts);
+		if (config->report != NULL)
+			report_add_session(config->report, &observation->facts, rules);
 		send_record(judge, observation, rules);
 		if (before != 0)
 			raised_drop(judge, session);

@@ -9,6 +9,7 @@
 #define SENSOR_JUDGE_H
 
 #include "alerts/observation.h"
+#include "alerts/report.h"
 #include "alerts/sink.h"
 #include "alerts/summary.h"
 #include "decoders/siphash.h"
@@ -28,7 +29,8 @@ struct judge_config {
 	size_t memory;               /* cap of everything it keeps, bytes */
 	struct sink *const *sinks;   /* borrowed */
 	size_t sink_count;
-	FILE *lines; /* readable alerts; NULL: none */
+	struct report *report; /* filled as well, borrowed; NULL: none */
+	FILE *lines;           /* readable alerts; NULL: none */
 	bool colours;
 };
 

@@ -147,6 +147,13 @@
 /* At the end: for what Redis has not taken yet. systemd kills after 90 s. */
 #define LIMIT_REDIS_DRAIN_MS 10000
 
+/* The HTML report: alerts told one by one, hosts told apart, inputs listed, its memory, its page. */
+#define LIMIT_REPORT_ALERTS 2000
+#define LIMIT_REPORT_HOSTS  16384
+#define LIMIT_REPORT_INPUTS 4096
+#define LIMIT_REPORT_PAGE   (32U << 20)
+#define LIMIT_REPORT_MEMORY (128U << 20)
+
 /* A line of tail: a document at its cap with every character escaped. */
 #define LIMIT_TAIL_LINE (6 * LIMIT_DOCUMENT)
 

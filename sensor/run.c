@@ -5,6 +5,7 @@
 #include "sensor/delivery.h"
 #include "sensor/judge.h"
 #include "sensor/limits.h"
+#include "sensor/report_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,9 +27,10 @@ struct run {
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
 	size_t sink_count;
-	char **taps;   /* names, by tap; owned */
-	FILE *people;  /* where alerts and the summary for people go; NULL: nowhere */
-	bool complete; /* no input was refused, no output failed */
+	struct report_file *report; /* NULL: none is asked for */
+	char **taps;                /* names, by tap; owned */
+	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
+	bool complete;              /* no input was refused, no output failed */
 	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence;
 	uint64_t capped; /* times that a cap was reached */
 };
@@ -49,6 +51,7 @@ static struct judge *make_judge(struct run *run)
 	    .hash_key = run->pipeline_config.hash_key,
 	    .sinks = run->sinks,
 	    .sink_count = run->sink_count,
+	    .report = run->report == NULL ? NULL : report_file_report(run->report),
 	    .lines = run->people,
 	    .colours = run->people != NULL && isatty(fileno(run->people)),
 	};
@@ -124,7 +127,6 @@ static bool refuse_unknown(const struct options *options, char *error, size_t si
 {
 	const char *name = options->baseline != NULL ? "--baseline"
 			   : options->policy != NULL ? "--policy"
-			   : options->report != NULL ? "--report"
 						     : NULL;
 	if (name != NULL)
 		(void)snprintf(error, size, "%s: not part of this version yet", name);
@@ -200,6 +202,14 @@ static bool name_taps(struct run *run, char *error, size_t size)
 	return false;
 }
 
+static bool open_report(struct run *run, char *error, size_t size)
+{
+	if (run->options->report == NULL)
+		return true;
+	run->report = report_file_open(run->options, &run->pipeline_config.hash_key, error, size);
+	return run->report != NULL;
+}
+
 static void run_free(struct run *run)
 {
 	for (size_t i = 0; run->taps != NULL && i < run->options->taps.count; i++)
@@ -207,6 +217,7 @@ static void run_free(struct run *run)
 	free(run->taps);
 	pipeline_destroy(run->pipeline);
 	judge_destroy(run->judge);
+	report_file_abandon(run->report);
 	certificate_anchors_destroy(run->anchors);
 	free(run);
 }
@@ -229,6 +240,9 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		    open_evidence(options, error, size) && open_outputs(run, error, size);
 	if (good) {
 		configure_pipeline(run);
+		good = open_report(run, error, size);
+	}
+	if (good) {
 		run->judge = make_judge(run);
 		good = run->judge != NULL;
 		if (!good)
@@ -245,6 +259,12 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 FILE *run_people(const struct run *run)
 {
 	return run->people;
+}
+
+void run_input(struct run *run, const char *path)
+{
+	if (run->report != NULL)
+		report_file_input(run->report, path);
 }
 
 const struct log *run_log(const struct run *run)
@@ -361,6 +381,14 @@ int run_finish(struct run *run)
 				 error[0] != '\0' ? error : "an output failed");
 			run->complete = false;
 		}
+	}
+	if (run->report != NULL) {
+		char error[SINK_ERROR_MAX];
+		if (!report_file_close(run->report, error, sizeof error)) {
+			log_line(&run->log, LOG_ERROR, "%s", error);
+			run->complete = false;
+		}
+		run->report = NULL;
 	}
 	if (run->people != NULL && (fflush(run->people) != 0 || ferror(run->people))) {
 		log_line(&run->log, LOG_ERROR, "standard output: cannot be written");

@@ -39,6 +39,9 @@ void run_end_world(struct run *run, uint64_t ordinal);
 void run_flush(struct run *run);
 void run_reopen(struct run *run);
 
+/* An input that was read, for the report. Does nothing without one. */
+void run_input(struct run *run, const char *path);
+
 const struct log *run_log(const struct run *run);
 
 /* Where alerts and summaries for people go; NULL: nowhere. */

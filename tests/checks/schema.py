@@ -5,8 +5,7 @@
     schema.py [FILE ...]
 
 A FILE holds JSON lines, sessions and alerts in any mixture (event.kind tells
-which); without any, the golden documents of the unit tests are checked. The
-word lists in the schemas must be those of the source as well. Exit status 1
+which); without any, all golden documents and outputs are checked. The word lists in the schemas must be those of the source as well. Exit status 1
 when something does not fit, 2 on wrong use.
 """
 
@@ -77,7 +76,7 @@ def main(arguments):
     faults = check_word_lists(schemas)
     paths = [Path(argument) for argument in arguments]
     if not paths:
-        paths = sorted((ROOT / "tests/golden/documents").glob("*.json"))
+        paths = sorted((ROOT / "tests/golden").rglob("*.json*"))
     documents = 0
     for path in paths:
         try:
