@@ -206,7 +206,10 @@ static void add_plaintext(struct json *json, const struct session_facts *facts)
 		json_bool(json, "credentials", facts->credentials_in_clear);
 		add_code(json, "auth_reply_code", facts->auth_code);
 	}
-	add_wire(json, "account", session_facts_text(facts, TEXT_ACCOUNT));
+	/* Only there when accounts may be shown, and then whole, an address or not. */
+	struct span account = session_facts_text(facts, TEXT_ACCOUNT);
+	if (account.len != 0)
+		json_text(json, "account", account);
 	json_close_object(json);
 }
 

@@ -39,7 +39,6 @@ void session_tls_bytes(struct smtp_session *session, const struct smtp_context *
 		       enum side side, struct span *bytes);
 void session_tls_gap(struct smtp_session *session, const struct smtp_context *context,
 		     enum side side, uint64_t len, bool in_skip);
-void session_tls_end(struct smtp_session *session, enum side side);
 uint64_t session_tls_skippable(struct smtp_session *session, enum side side);
 /* No more bytes: whether TLS came up, and if not, why. */
 void session_tls_settle(struct smtp_session *session);

@@ -249,12 +249,6 @@ void session_tls_gap(struct smtp_session *s, const struct smtp_context *context,
 		tls_gap(s->tls, context->budget, side, len);
 }
 
-void session_tls_end(struct smtp_session *s, enum side side)
-{
-	(void)s;
-	(void)side;
-}
-
 uint64_t session_tls_skippable(struct smtp_session *s, enum side side)
 {
 	uint64_t n = tls_skippable(s->tls, side);

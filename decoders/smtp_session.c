@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/smtp_session.h"
 
+#include "decoders/sasl.h"
 #include "decoders/session_internal.h"
 
 void smtp_session_init(struct smtp_session *s)
@@ -145,6 +146,24 @@ static void reach_credentials(struct smtp_session *s)
 	smtp_reach(s, MILESTONE_CREDENTIALS);
 }
 
+/* The account of an exchange, where it may be shown. */
+static void note_account(struct smtp_session *s, const struct smtp_context *context,
+			 struct span answer)
+{
+	char account[SASL_ACCOUNT_MAX];
+	size_t len;
+
+	if (context->redaction->show_accounts) {
+		len = sasl_account(session_facts_text(&s->facts, TEXT_AUTH_MECHANISM), s->auth_step,
+				   answer, account);
+		if (len > 0)
+			(void)session_facts_set_text(&s->facts, context->budget, TEXT_ACCOUNT,
+						     span_of(account, len));
+	}
+	if (s->auth_step < UINT8_MAX)
+		s->auth_step++;
+}
+
 static void client_auth(struct smtp_session *s, const struct smtp_context *context,
 			const struct smtp_command *command)
 {
@@ -172,8 +191,12 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 	s->auth_challenged = false;
 	s->auth_early = false;
 	smtp_enter(s, SMTP_STATE_AUTH);
-	if (is_credential(smtp_next_token(&rest)))
+	s->auth_step = 0;
+	struct span response = smtp_next_token(&rest);
+	if (is_credential(response)) {
+		note_account(s, context, response);
 		reach_credentials(s);
+	}
 }
 
 static void client_mail(struct smtp_session *s, const struct smtp_context *context,
@@ -293,6 +316,7 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 		return false;
 	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, true);
 	if (is_credential(bytes)) {
+		note_account(s, context, bytes);
 		if (challenged)
 			reach_credentials(s);
 		else
@@ -762,8 +786,7 @@ void smtp_session_event(struct smtp_session *s, const struct smtp_context *conte
 		break;
 	case STREAM_FIN:
 	case STREAM_RST:
-		session_tls_end(s, event->side);
-		break;
+		break; /* the close tells how it ended */
 	}
 }
 

@@ -105,13 +105,14 @@ struct smtp_session {
 	bool started[2];    /* a byte of the side was seen */
 	bool from_start[2]; /* the side's SYN was seen */
 	bool side_seen[2];  /* a packet of the side was seen */
-	bool line_owed[2];        /* records gave way to text: a line comes before any record */
+	bool line_owed[2];  /* records gave way to text: a line comes before any record */
 	bool greeting_done;
 	bool greeting_names_smtp;
 	bool upgrade_accepted; /* the 220, seen or beyond doubt */
 	bool upgrade_over;     /* TLS came up or will not */
-	bool client_since_220, server_since_hello;
+	bool client_since_220;
 	bool auth_challenged; /* a 334 waits for its answer */
+	uint8_t auth_step;    /* answers of the exchange so far */
 	bool auth_early;      /* an answer was sent before the 334 */
 	bool client_foreign, server_foreign;
 	bool lf_only;            /* the client's DATA line ended in LF alone */

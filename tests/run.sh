@@ -97,7 +97,7 @@ script() {
 }
 
 deploy/bootstrap.sh --tests || { fail "packages"; finish; }
-build release stripwatch_engine alert_load
+build release stripwatch alert_load
 build asan all
 export STRIPWATCH="$PWD/build/release/stripwatch"
 export STRIPWATCH_ASAN="$PWD/build/asan/stripwatch"

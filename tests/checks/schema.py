@@ -5,7 +5,8 @@
     schema.py [FILE ...]
 
 A FILE holds JSON lines, sessions and alerts in any mixture (event.kind tells
-which); without any, all golden documents and outputs are checked. The word lists in the schemas must be those of the source as well. Exit status 1
+which); without any, all golden documents and outputs are checked. The
+word lists in the schemas must be those of the source as well. Exit status 1
 when something does not fit, 2 on wrong use.
 """
 
