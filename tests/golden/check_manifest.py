@@ -55,7 +55,7 @@ def session_key(session):
 
 def replay(program, arguments):
 	result = subprocess.run([program, "replay", "--separate", *arguments], capture_output=True,
-		stdin=subprocess.DEVNULL, timeout=120, check=False)
+		stdin=subprocess.DEVNULL, timeout=20, check=False)
 	return result.returncode, result.stdout, result.stderr
 
 
