@@ -78,6 +78,14 @@ static bool is_the_one(const struct smtp_reply_line *line, const struct smtp_pen
 	return pending->kind == SMTP_PENDING_COMMAND && is_ehlo(pending->verb);
 }
 
+static bool is_only_pending(const struct smtp_session *s)
+{
+	struct smtp_pending pending;
+	uint16_t position = 0;
+	return smtp_queue_next(&s->queue, &position, &pending) &&
+	       !smtp_queue_next(&s->queue, &position, &pending);
+}
+
 /*
  * Brings the command that the reply answers to the head of the queue. False
  * when it answers none that was seen.
@@ -88,12 +96,17 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 	if (!smtp_queue_peek(&s->queue, &head))
 		return false;
 	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
+	/* Behind a hole among the replies it is one of several commands', or nobody's. */
+	if (s->doubt.lost_replies && !code_is_specific(line->code) &&
+	    (line->code == 421 || !is_only_pending(s)) && !fits_behind_head(s, line))
+		return false;
 	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
 	if ((specific_misfit || unseen) && fits_behind_head(s, line)) {
 		while (smtp_queue_peek(&s->queue, &head) && !is_the_one(line, &head)) {
 			session_reply_lost(s, &head);
 			smtp_queue_pop(&s->queue);
 		}
+		s->doubt.lost_replies = false; /* from here on the order is known again */
 		return true;
 	}
 	return !unseen;
@@ -149,6 +162,7 @@ static void ehlo_line(struct smtp_session *s, const struct smtp_context *context
 	r->saw_starttls = r->saw_starttls || offer == SMTP_OFFER_STARTTLS;
 	r->saw_anonymous = r->saw_anonymous || offer == SMTP_OFFER_ANONYMOUSTLS;
 	r->saw_masked = r->saw_masked || offer == SMTP_OFFER_MASKED;
+	r->saw_registered = r->saw_registered || smtp_capability_is_registered(keyword);
 	if (offer == SMTP_OFFER_MASKED || offer == SMTP_OFFER_OTHER_MASKED) {
 		count_u8(&r->masked_keywords);
 		(void)session_facts_add_word(&s->facts, context->budget, TEXT_MASKED,
@@ -258,6 +272,13 @@ static void auth_answered(struct smtp_session *s)
 static void starttls_answered(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct session_facts *f = &s->facts;
+	if (s->reply.code == 334 || s->reply.code == 235) {
+		/* The line was an answer in an AUTH exchange whose beginning was missed. */
+		f->requested = TRI_UNKNOWN;
+		smtp_enter(s, SMTP_STATE_COMMANDS);
+		auth_answered(s);
+		return;
+	}
 	f->starttls_code = s->reply.code;
 	smtp_reach(s, MILESTONE_STARTTLS_REPLY);
 	if (s->reply.code == 220)
@@ -344,7 +365,9 @@ static void unmatched_reply(struct smtp_session *s)
 		s->message_hole = true;
 		break;
 	case 250:
-		if (r->verb == SMTP_VERB_EHLO)
+		/* RCPT and others may be answered in several lines as well. */
+		if (r->verb == SMTP_VERB_EHLO &&
+		    (r->saw_registered || r->saw_starttls || r->saw_anonymous || r->saw_masked))
 			ehlo_answered(s);
 		break;
 	default:

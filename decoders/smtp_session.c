@@ -470,6 +470,18 @@ static void client_chunk(struct smtp_session *s, struct span *bytes)
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 }
 
+/* A message begins with a header field (RFC 5322 3.6), so a line like this is a command. */
+static bool begins_with_command(struct span bytes)
+{
+	size_t len = 0;
+	while (len < bytes.len && bytes.ptr[len] != '\n')
+		len++;
+	if (len == bytes.len)
+		return false;
+	struct smtp_command command = smtp_parse_command(span_head(bytes, len));
+	return smtp_command_is_certain(&command);
+}
+
 /* DATA was sent, and more comes before its reply. */
 static void client_behind_data(struct smtp_session *s, const struct smtp_context *context,
 			       struct span *bytes)
@@ -479,7 +491,15 @@ static void client_behind_data(struct smtp_session *s, const struct smtp_context
 		*bytes = no_bytes;
 		return;
 	}
-	session_data_answered(s, context, s->blob_octets == 0 ? 354 : 0);
+	bool message = s->blob_octets == 0;
+	if (s->doubt.lost_replies) {
+		session_reply_abandon(s, context);
+		session_forget_pending(s);
+		s->doubt.lost_replies = false;
+		message = message && !begins_with_command(
+					 s->held_len > 0 ? span_of(s->held, s->held_len) : *bytes);
+	}
+	session_data_answered(s, context, message ? 354 : 0);
 }
 
 /* STARTTLS was sent, and more comes before its reply. */
@@ -734,6 +754,10 @@ static void session_gap(struct smtp_session *s, const struct smtp_context *conte
 	if (f->gaps[side] < UINT32_MAX)
 		f->gaps[side]++;
 	f->gap_bytes[side] += len;
+	/* The beginning of the server's TLS may be what is missing. */
+	if (side == SIDE_SERVER && f->implicit_tls && s->framing[side] == SMTP_FRAMING_TEXT &&
+	    !s->started[side])
+		session_tls_begin(s, context, side);
 	if (s->framing[side] == SMTP_FRAMING_TLS)
 		session_tls_gap(s, context, side, len, in_skip);
 	else if (in_skip)

@@ -78,6 +78,7 @@ struct smtp_reply {
 	bool matched; /* it answers the head of the queue */
 	bool first_line_done;
 	bool saw_starttls, saw_anonymous, saw_masked;
+	bool saw_registered; /* a keyword that proves a reply to EHLO */
 	uint8_t masked_keywords;
 	enum smtp_verb verb; /* of the command it answers; SMTP_VERB_COUNT: none */
 	uint16_t code;

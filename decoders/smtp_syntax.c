@@ -177,6 +177,15 @@ enum smtp_offer smtp_parse_capability(struct span text, struct span *keyword)
 	return SMTP_OFFER_NONE;
 }
 
+bool smtp_capability_is_registered(struct span keyword)
+{
+	return IS_WORD(keyword, "SIZE") || IS_WORD(keyword, "PIPELINING") ||
+	       IS_WORD(keyword, "8BITMIME") || IS_WORD(keyword, "ENHANCEDSTATUSCODES") ||
+	       IS_WORD(keyword, "CHUNKING") || IS_WORD(keyword, "BINARYMIME") ||
+	       IS_WORD(keyword, "DSN") || IS_WORD(keyword, "SMTPUTF8") ||
+	       IS_WORD(keyword, "AUTH") || IS_WORD(keyword, "ETRN");
+}
+
 bool smtp_greeting_is_masked(struct span text)
 {
 	size_t stars = 0;

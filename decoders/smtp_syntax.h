@@ -61,6 +61,9 @@ enum smtp_offer {
 
 enum smtp_offer smtp_parse_capability(struct span text, struct span *keyword);
 
+/* Whether it is a keyword that nothing but an EHLO reply has in its place (RFC 5321 2.2.2). */
+bool smtp_capability_is_registered(struct span keyword);
+
 /* Whether the greeting's text was overwritten with '*' (2, 0 and blanks may survive). */
 bool smtp_greeting_is_masked(struct span text);
 

@@ -1367,10 +1367,14 @@ static void admit(struct stream_pool *pool, struct stream *s)
 		pool->counters.urgent++;
 
 	if (is_rst) {
-		if (accept_rst(s, from, segment, &step->seq))
-			step->flags = TCP_RST;
-		else
+		if (!accept_rst(s, from, segment, &step->seq)) {
 			pool->counters.rst_ignored++;
+			return;
+		}
+		/* What it acknowledges was received, so it was said before the end. */
+		if (has_flag(s, side_other(from), STREAM_KNOWN))
+			take_ack(s, step, segment);
+		step->flags = TCP_RST;
 		return;
 	}
 	if (syn == SYN_IGNORED || syn == SYN_NEW) {
