@@ -10,6 +10,7 @@
 #
 # A script among them is given the program to test, passes with 0, fails with anything else, and with 77 was
 # skipped: the last line it printed is the reason. The last line here is
+# A script that takes longer than ten minutes has failed. The last line here is
 # "N passed, N failed, N skipped"; the exit status is 0 if nothing failed.
 #
 #   tests/run.sh          everything
@@ -77,7 +78,7 @@ unit() {
 script() {
 	local name=$1 start=$SECONDS status
 	shift
-	"$@" >"$log" 2>&1
+	timeout 600 "$@" >"$log" 2>&1
 	status=$?
 	case $status in
 	0)

@@ -29,7 +29,7 @@ cd "$captures" || exit 1
 
 # replay DIRECTORY CAPTURE
 replay() {
-	"$program" replay --separate --quiet --sensor golden --sessions "$1/sessions.jsonl" \
+	timeout 60 "$program" replay --separate --quiet --sensor golden --sessions "$1/sessions.jsonl" \
 		--alerts "$1/alerts.jsonl" "$2" 2>"$1/errors" </dev/null
 	echo $? >"$1/status"
 }
