@@ -8,10 +8,10 @@
 #   golden    every bundled capture against its stored output and its manifest
 #   live      real programs in network namespaces; need root
 #
-# A script among them is given the program to test, passes with 0, fails with anything else, and with 77 was
-# skipped: the last line it printed is the reason. The last line here is
-# A script that takes longer than ten minutes has failed. The last line here is
-# "N passed, N failed, N skipped"; the exit status is 0 if nothing failed.
+# A script among them is given the program to test. It passes with 0 and fails with anything
+# else, or when it takes longer than ten minutes; with 77 it was skipped: the last line it
+# printed is the reason. The last line here is "N passed, N failed, N skipped"; the exit
+# status is 0 if nothing failed.
 #
 #   tests/run.sh          everything
 #   tests/run.sh unit     one or more of the four

@@ -89,5 +89,8 @@ if [ "$count" -eq 0 ]; then
 	echo "there is no capture in $captures"
 	exit 1
 fi
+# Every stored document fits its published schema.
+find "$expected" -name '*.jsonl' -print0 | xargs -0 "$here/../checks/schema.py" >"$work/schema" ||
+	{ complain "the schemas do not fit"; head -n 20 "$work/schema"; }
 echo "$count captures, $differ differences"
 [ "$differ" -eq 0 ]
