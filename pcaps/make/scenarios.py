@@ -416,7 +416,8 @@ add("replace-appdata", "Postfix server, Python smtplib", "a protected record rep
 add("reset-clienthello-python", "Postfix server, Python smtplib", "reset at the ClientHello",
 	lambda l: l.python(MX1, "--tls", "must"), [upgrade_failed()], vector="reset-clienthello")
 add("reset-clienthello-exim", "Postfix server, Exim client", "reset at the ClientHello; Exim delivers in the clear on a new connection at once",
-	lambda l: l.send_exim(25), [upgrade_failed(), not_used()], vector="reset-clienthello")
+	lambda l: l.send_exim(25), [upgrade_failed(), not_used(history=["plaintext-fallback"])],
+	vector="reset-clienthello")
 add("drop-handshake", "Postfix server, Python smtplib with a timeout of 3 s", "everything after the 220 disappears",
 	lambda l: l.python(MX1, "--tls", "must", "--timeout", "3"), [upgrade_failed()], vector="drop-handshake")
 add("lower-version", "Postfix server, Python smtplib", "TLS 1.3 taken out of the ClientHello: the sentinel shows it",
