@@ -295,17 +295,19 @@ static void sync_files(struct outbox *outbox)
 static void expire(struct outbox *outbox)
 {
 	int64_t oldest = clock_ns(CLOCK_REALTIME) - outbox->config.max_age_s * 1000000000;
+	uint64_t before = outbox->expired;
 
 	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++) {
 		struct outbox_chain *chain = &outbox->chains[i];
 		while (chain->count > 0 && chain->segments[0].records > 0 &&
-		       chain->segments[0].newest_ns < oldest) {
-			if (outbox->expired == 0)
-				notice(outbox, NOTICE_ERROR,
-				       "alerts passed the greatest age and are dropped", 0);
+		       chain->segments[0].newest_ns < oldest)
 			outbox->expired += outbox_chain_drop_oldest(chain);
-		}
 	}
+	if (outbox->expired == before)
+		return;
+	if (before == 0)
+		notice(outbox, NOTICE_ERROR, "alerts passed the greatest age and are dropped", 0);
+	publish_stats(outbox);
 }
 
 static bool anything_dirty(const struct outbox *outbox)

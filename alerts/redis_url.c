@@ -124,6 +124,10 @@ static bool parse_endpoint(struct span text, uint16_t default_port, struct redis
 	if (port.len > 0 && (!parse_number(port, UINT16_MAX, &number) || number == 0))
 		return false;
 	endpoint->port = (uint16_t)number;
+	/* "host?db=1" has forgotten the '/', and no host has these. */
+	for (size_t i = 0; i < host.len; i++)
+		if (host.ptr[i] <= ' ' || strchr("?#@\\", host.ptr[i]) != NULL)
+			return false;
 	return host.len > 0 && decode(host, endpoint->host, sizeof(endpoint->host));
 }
 

@@ -39,7 +39,8 @@ struct load {
 	const char *sensor;
 	const char *dump;
 	struct redis_tls_config tls;
-	unsigned long count, rate, run, bytes, batch, wait, drain_ms, disk_bytes, queue_bytes, sessions;
+	unsigned long count, rate, run, bytes, batch, wait, drain_ms, disk_bytes, queue_bytes,
+	    sessions;
 	unsigned long segment_bytes, put_wait_ms;
 	bool publish, keep, mixed;
 };
@@ -155,7 +156,8 @@ static void print_stats(const struct load *load, unsigned long raised, double ra
 {
 	printf("{\"run\":%lu,\"raised\":%lu,\"raise_seconds\":%.6f,\"seconds\":%.6f,\"left\":%llu,",
 	       load->run, raised, raise_seconds, seconds_all, (unsigned long long)left);
-	printf("\"taken\":%llu,\"written\":%llu,\"recovered\":%llu,\"delivered\":%llu,\"batches\":%llu,",
+	printf("\"taken\":%llu,\"written\":%llu,\"recovered\":%llu,\"delivered\":%llu,\"batches\":%"
+	       "llu,",
 	       (unsigned long long)box->taken, (unsigned long long)box->written,
 	       (unsigned long long)box->recovered, (unsigned long long)sink->delivered,
 	       (unsigned long long)sink->batches);
@@ -280,32 +282,83 @@ static bool parse_options(struct load *load, int argc, char **argv)
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		unsigned long number = optarg == NULL ? 0 : strtoul(optarg, NULL, 0);
 		switch (c) {
-		case 'r': load->redis = optarg; break;
-		case 'o': load->outbox = optarg; break;
-		case 'c': load->count = number; break;
-		case 'R': load->rate = number; break;
-		case 'n': load->run = number; break;
-		case 'b': load->bytes = number; break;
-		case 'B': load->batch = number; break;
-		case 'w': load->wait = number; break;
-		case 'd': load->drain_ms = number; break;
-		case 'D': load->disk_bytes = number; break;
-		case 'G': load->segment_bytes = number; break;
-		case 'Q': load->queue_bytes = number; break;
-		case 'W': load->put_wait_ms = number; break;
-		case 'S': load->sessions = number; break;
-		case 'p': load->prefix = optarg; break;
-		case 's': load->sensor = optarg; break;
-		case 'f': load->password_file = optarg; break;
-		case 'a': load->tls.ca_file = optarg; break;
-		case 'e': load->tls.certificate = optarg; break;
-		case 'k': load->tls.key = optarg; break;
-		case 'N': load->tls.server_name = optarg; break;
-		case 'u': load->dump = optarg; break;
-		case 'P': load->publish = true; break;
-		case 'K': load->keep = true; break;
-		case 'm': load->mixed = true; break;
-		default: return false;
+		case 'r':
+			load->redis = optarg;
+			break;
+		case 'o':
+			load->outbox = optarg;
+			break;
+		case 'c':
+			load->count = number;
+			break;
+		case 'R':
+			load->rate = number;
+			break;
+		case 'n':
+			load->run = number;
+			break;
+		case 'b':
+			load->bytes = number;
+			break;
+		case 'B':
+			load->batch = number;
+			break;
+		case 'w':
+			load->wait = number;
+			break;
+		case 'd':
+			load->drain_ms = number;
+			break;
+		case 'D':
+			load->disk_bytes = number;
+			break;
+		case 'G':
+			load->segment_bytes = number;
+			break;
+		case 'Q':
+			load->queue_bytes = number;
+			break;
+		case 'W':
+			load->put_wait_ms = number;
+			break;
+		case 'S':
+			load->sessions = number;
+			break;
+		case 'p':
+			load->prefix = optarg;
+			break;
+		case 's':
+			load->sensor = optarg;
+			break;
+		case 'f':
+			load->password_file = optarg;
+			break;
+		case 'a':
+			load->tls.ca_file = optarg;
+			break;
+		case 'e':
+			load->tls.certificate = optarg;
+			break;
+		case 'k':
+			load->tls.key = optarg;
+			break;
+		case 'N':
+			load->tls.server_name = optarg;
+			break;
+		case 'u':
+			load->dump = optarg;
+			break;
+		case 'P':
+			load->publish = true;
+			break;
+		case 'K':
+			load->keep = true;
+			break;
+		case 'm':
+			load->mixed = true;
+			break;
+		default:
+			return false;
 		}
 	}
 	return load->dump != NULL || load->redis != NULL;
