@@ -243,7 +243,15 @@ static int recover_segment(struct outbox_chain *chain, struct outbox_segment *se
 	}
 	if (reader.failed)
 		return reader.error;
-	return cut_tail(chain, fd, segment->size, file_size);
+	int error = cut_tail(chain, fd, segment->size, file_size);
+	/* The record that gave the file its name may be gone: its sequence is used up all the same.
+	 */
+	if (segment->first > chain->last)
+		chain->last = segment->first;
+	/* A file without a record is of no use, and the next one may want its name. */
+	if (segment->size == OUTBOX_SEGMENT_HEADER_SIZE)
+		segment->size = 0;
+	return error;
 }
 
 static int compare_segments(const void *left, const void *right)
@@ -358,7 +366,7 @@ static int begin_segment(struct outbox_chain *chain, uint64_t sequence, int64_t 
 
 	if (chain->count == chain->config.max_segments)
 		return EMLINK;
-	int fd = open_segment(chain, sequence, O_RDWR | O_CREAT | O_TRUNC);
+	int fd = open_segment(chain, sequence, O_RDWR | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return errno;
 	outbox_segment_header_encode(&header, bytes);

@@ -219,8 +219,37 @@ Test(outbox, is_recovered_after_a_crash_at_any_byte)
 		for (unsigned i = 0; i < whole; i++)
 			cr_assert_eq(numbers[i], i, "cut at %zu", cut);
 		cr_assert_eq(numbers[whole], 100, "cut at %zu", cut);
+		/* What comes later must not share a file with what the crash left. */
+		acknowledge(outbox, whole);
+		cr_assert_eq(put(outbox, 101, 2), OUTBOX_TAKEN);
+		settle(outbox, 2);
+		acknowledge(outbox, 1);
+		cr_assert_eq(read_all(outbox, numbers, 16), 1, "cut at %zu", cut);
+		cr_assert_eq(numbers[0], 101, "cut at %zu", cut);
 		outbox_close(outbox);
 	}
+}
+
+/* Killed right after a new file was made: the next run must not write to it twice. */
+Test(outbox, does_not_trip_over_an_empty_file_behind_a_full_one)
+{
+	char path[512];
+	uint8_t bytes[4096];
+	unsigned numbers[16];
+	struct outbox_config config = small_config();
+	(void)make_segment(path, sizeof(path), bytes, sizeof(bytes));
+	(void)snprintf(path, sizeof(path), "%s/high-%020u.seg", directory, RECORDS + 1);
+	store_file(path, bytes, OUTBOX_SEGMENT_HEADER_SIZE);
+
+	struct outbox *outbox = open_or_fail(&config);
+	for (unsigned i = 0; i < 3; i++)
+		(void)put(outbox, 100 + i, 2);
+	settle(outbox, 3);
+	acknowledge(outbox, RECORDS + 1);
+	cr_assert_eq(read_all(outbox, numbers, 16), 2);
+	cr_expect_eq(numbers[0], 101);
+	cr_expect_eq(numbers[1], 102);
+	outbox_close(outbox);
 }
 
 Test(outbox, steps_over_any_damaged_byte)
