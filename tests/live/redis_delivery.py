@@ -297,6 +297,29 @@ def both_killed(lab):
            f"{compare(server.client(), sensor)}"
 
 
+def what_settings_lose(lab):
+    """Not a promise but a measurement: acknowledged alerts that a SIGKILL of Redis took away."""
+    texts = []
+    for i, (name, settings) in enumerate((("no persistence", ("appendonly no",)),
+                                          ("appendfsync everysec", ("appendonly yes", "appendfsync everysec")),
+                                          ("appendfsync always", ALWAYS))):
+        server = lab.server(f"r{i}", *settings)
+        sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}", name=f"box{i}")
+        process = sensor.start(count=0, rate=5000)
+        time.sleep(2)
+        server.kill()
+        server.start()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        sensor.run(count=1)
+        journal = sensor.journal()
+        lost = len(set(journal) - set(stream_ids(server.client())))
+        check(lost == 0 or name != "appendfsync always", f"{lost} lost with appendfsync always")
+        texts.append(f"{name}: {lost} of {len(journal)} lost")
+    return "; ".join(texts)
+
+
 def stopped_and_started(lab):
     server = lab.server("r", *ALWAYS)
     sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}")
@@ -437,7 +460,7 @@ def tail(lab):
 
 
 TESTS = [plain, acl_and_password, unix_socket, tls, wrong_password, out_of_memory, read_only, loading, cut_mid_reply,
-         redis_killed, sensor_killed, both_killed, stopped_and_started, two_sensors, sentinel_failover, cluster, tail]
+         redis_killed, sensor_killed, both_killed, what_settings_lose, stopped_and_started, two_sensors, sentinel_failover, cluster, tail]
 
 
 def main():
