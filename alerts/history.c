@@ -31,6 +31,8 @@ struct history {
 	struct lru_table *servers, *failures, *stripped;
 	struct path_watch *paths;
 	struct tap_match *taps; /* NULL: taps are not compared */
+	uint64_t changes;       /* so often a server learnt */
+	uint64_t raised_lost;   /* sessions behind the last path-downgrade */
 	struct history_counts counts;
 };
 
@@ -464,6 +466,22 @@ static void say_path(struct finding *finding, const struct path_state *path)
 	sentence_text(finding, " %: something on this path breaks it.");
 }
 
+void history_path_finding(const struct path_state *path, struct finding *finding)
+{
+	*finding = (struct finding){
+	    .rule = RULE_PATH_DOWNGRADE,
+	    .severity = SEVERITY_CRITICAL,
+	    .confidence = CONFIDENCE_HIGH,
+	    .reason = path->network.version == 0 ? "all-networks" : "client-network",
+	};
+	say_path(finding, path);
+}
+
+enum severity history_scope_severity(const char *scope)
+{
+	return strcmp(scope, "some-clients") == 0 ? SEVERITY_CRITICAL : SEVERITY_HIGH;
+}
+
 /* Whether this observation decides that the session lost, or got, its upgrade. */
 static bool is_trial(const struct history *history, const struct observation *observation,
 		     bool *lost)
@@ -488,11 +506,9 @@ static void find_path_downgrade(struct history *history, const struct observatio
 	const struct session_facts *facts = &observation->facts;
 	const struct server_memory *server = find_server(history, &facts->server);
 	struct path_trial trial = {
-	    .tap = facts->tap,
+	    .session = session_identity_of(facts),
 	    .network = client_network(history, facts),
 	    .prefix = client_prefix(history, facts),
-	    .server = facts->server,
-	    .session = facts->id,
 	    .time_ns = observation->time_ns,
 	};
 	if (server == NULL || !may_teach(facts) || !server_memory_offers(server) ||
@@ -500,14 +516,10 @@ static void find_path_downgrade(struct history *history, const struct observatio
 		return;
 	struct path_state raised;
 	if (path_watch_trial(history->paths, &trial, &raised)) {
+		history->raised_lost = raised.lost;
 		struct finding *finding = raise(verdict, already, RULE_PATH_DOWNGRADE);
-		if (finding != NULL) {
-			finding->severity = SEVERITY_CRITICAL;
-			finding->confidence = CONFIDENCE_HIGH;
-			finding->reason =
-			    raised.network.version == 0 ? "all-networks" : "client-network";
-			say_path(finding, &raised);
-		}
+		if (finding != NULL)
+			history_path_finding(&raised, finding);
 	}
 	struct stripped *stripped = find_stripped(history, facts);
 	if (stripped != NULL && !stripped->absorbed)
@@ -712,11 +724,22 @@ static void learn_server(struct history *history, const struct observation *obse
 		return;
 	if (history->config.learn) {
 		learn_steps(history, server, observation);
+		server->changed = ++history->changes;
 		history->counts.taught += news(observation, MILESTONE_CLOSED) ? 1 : 0;
 	} else if (news(observation, MILESTONE_EHLO_REPLY)) {
 		server_memory_note_recent(server, &facts->client.addr, facts->offered == TRI_TRUE,
 					  observation->time_ns / NS_PER_S);
 	}
+}
+
+uint64_t history_changes(const struct history *history)
+{
+	return history->changes;
+}
+
+uint64_t history_raised_lost(const struct history *history)
+{
+	return history->raised_lost;
 }
 
 void history_learn(struct history *history, const struct observation *observation)
@@ -744,8 +767,8 @@ const char *history_scope(const struct history *history, const struct endpoint *
 	return "all-clients";
 }
 
-bool history_next_path(struct history *history, int64_t now_ns, int64_t window_s, bool finish,
+bool history_next_path(struct history *history, int64_t now_ns, int64_t window_ns, bool finish,
 		       struct path_state *path)
 {
-	return path_watch_next(history->paths, now_ns, window_s * NS_PER_S, finish, path);
+	return path_watch_next(history->paths, now_ns, window_ns, finish, path);
 }

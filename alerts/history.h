@@ -89,6 +89,9 @@ void history_findings(struct history *history, const struct observation *observa
  */
 bool history_absorbs(const struct history *history, const struct observation *observation);
 
+/* How many sessions the last path-downgrade that was found stands for. */
+uint64_t history_raised_lost(const struct history *history);
+
 void history_learn(struct history *history, const struct observation *observation);
 
 /*
@@ -98,16 +101,25 @@ void history_learn(struct history *history, const struct observation *observatio
 const char *history_scope(const struct history *history, const struct endpoint *server,
 			  const struct ip_addr *client, int64_t now_ns);
 
+/* critical for some clients, high for all */
+enum severity history_scope_severity(const char *scope);
+
 /*
- * The next raised path whose count grew and whose last news is window_s old at
+ * The next raised path whose count grew and whose last news is window_ns old at
  * now_ns, or that is over; with finish, whatever grew. False when there is
  * none. Call until false.
  */
-bool history_next_path(struct history *history, int64_t now_ns, int64_t window_s, bool finish,
+bool history_next_path(struct history *history, int64_t now_ns, int64_t window_ns, bool finish,
 		       struct path_state *path);
 
+/* A path-downgrade of the path, with its message; the count stands in the path. */
+void history_path_finding(const struct path_state *path, struct finding *finding);
+
+/* So often a server learnt; server_memory.changed says at which of them it did last. */
+uint64_t history_changes(const struct history *history);
+
 /*
- * For the store behind it (alerts/baseline.h): every server, from the least to
+ * For the store behind it (alerts/baseline_store.h): every server, from the least to
  * the most recently seen; NULL begins, NULL ends.
  */
 const struct server_memory *history_next_server(const struct history *history,

@@ -86,7 +86,7 @@ static struct path *path_get(struct path_watch *watch, const struct path_trial *
 			     const struct ip_addr *network)
 {
 	uint8_t key[PATH_KEY];
-	path_key(trial->tap, network, key);
+	path_key(trial->session.tap, network, key);
 	struct path *path = lru_table_find(watch->paths, key);
 	if (path != NULL) {
 		lru_table_touch(watch->paths, path);
@@ -97,7 +97,7 @@ static struct path *path_get(struct path_watch *watch, const struct path_trial *
 	path = lru_table_add(watch->paths, key);
 	if (path == NULL)
 		return NULL;
-	path->state.tap = trial->tap;
+	path->state.tap = trial->session.tap;
 	path->state.network = *network;
 	path->state.prefix = network->version == 0 ? 0 : trial->prefix;
 	return path;
@@ -160,7 +160,8 @@ static bool path_count(struct path_watch *watch, struct path *path, const struct
 		if (path->state.lost++ == 0)
 			path->state.since_ns = trial->time_ns;
 		path->state.until_ns = trial->time_ns;
-		uint64_t server = hash_address(watch, &trial->server.addr, trial->server.port);
+		uint64_t server =
+		    hash_address(watch, &trial->session.server.addr, trial->session.server.port);
 		uint64_t network = hash_address(watch, &trial->network, 0);
 		bool all = path->state.network.version == 0;
 		bool again = distinct_has(&path->servers, server) ||
@@ -248,6 +249,7 @@ bool path_watch_next(struct path_watch *watch, int64_t now_ns, int64_t window_ns
 			path_end(path);
 		if (path->state.over) {
 			bool grew = path->state.lost > path->told;
+			path->state.summaries++;
 			*state = path->state;
 			path_quiet(path);
 			watch->alarms--;
@@ -260,6 +262,7 @@ bool path_watch_next(struct path_watch *watch, int64_t now_ns, int64_t window_ns
 			continue;
 		path->told = path->state.lost;
 		path->told_ns = now_ns;
+		path->state.summaries++;
 		*state = path->state;
 		return true;
 	}

@@ -12,7 +12,7 @@
 #ifndef ALERTS_PATH_WATCH_H
 #define ALERTS_PATH_WATCH_H
 
-#include "decoders/addr.h"
+#include "alerts/record.h"
 #include "decoders/budget.h"
 #include "decoders/siphash.h"
 
@@ -30,16 +30,15 @@ struct path_state {
 	uint64_t upgraded;          /* sessions upgraded in the same time */
 	uint32_t servers, networks; /* distinct ones among the lost, counted up to 32 */
 	unsigned quiet_percent;     /* the share lost before, at most */
-	uint64_t session;           /* id of the session that raised it */
-	bool over;                  /* the share recovered, or nothing came for an hour */
+	struct session_identity session; /* that raised it */
+	uint32_t summaries;              /* how often it was told since */
+	bool over;                       /* the share recovered, or nothing came for an hour */
 };
 
 struct path_trial {
-	uint32_t tap;
-	struct ip_addr network;
+	struct session_identity session;
+	struct ip_addr network; /* the client's */
 	unsigned prefix;
-	struct endpoint server;
-	uint64_t session;
 	int64_t time_ns;
 	bool lost; /* otherwise: upgraded */
 };

@@ -49,6 +49,7 @@ struct server_memory {
 	struct endpoint endpoint;
 	char name[SERVER_NAME_MAX + 1]; /* the last it gave, '?' for what is no host name */
 	bool pinned;                    /* never given up, always known to offer */
+	uint64_t changed;               /* history_changes() when it last learnt; not stored */
 	int64_t first_s, last_s;        /* first and last session that taught */
 	uint32_t sessions;              /* closed ones that taught */
 

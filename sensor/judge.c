@@ -171,6 +171,7 @@ bool judge_begin(struct judge *judge, const char *name)
 	});
 	config.key = judge->config.hash_key;
 	config.fallback_window_s = judge->config.fallback_window_s;
+	config.learn = judge->config.learn;
 	config.compare_taps = judge->config.tap_count > 1;
 	config.tap_names = judge->config.taps;
 	config.tap_count = (uint32_t)judge->config.tap_count;
@@ -179,6 +180,11 @@ bool judge_begin(struct judge *judge, const char *name)
 	history_destroy(judge->history);
 	judge->history = history_create(&judge->budget, &config);
 	return judge->history != NULL;
+}
+
+struct history *judge_history(struct judge *judge)
+{
+	return judge->history;
 }
 
 /* ---- what leaves ---- */
@@ -242,6 +248,28 @@ static void send_record(struct judge *judge, const struct observation *observati
 							   buffer_span(&judge->document));
 }
 
+/* What became of the paths whose downgrade was raised. */
+static void tell_paths(struct judge *judge, int64_t now_ns, bool finish)
+{
+	const struct judge_config *config = &judge->config;
+	struct path_state path;
+	while (history_next_path(judge->history, now_ns, config->suppression_ns, finish, &path)) {
+		struct alert summary = {
+		    .time_ns = path.until_ns,
+		    .session = path.session,
+		    .count = path.lost,
+		    .summary = path.summaries,
+		    .first_ns = path.since_ns,
+		    .last_ns = path.until_ns,
+		};
+		history_path_finding(&path, &summary.finding);
+		if (config->has_severity[RULE_PATH_DOWNGRADE])
+			summary.finding.severity = config->severity[RULE_PATH_DOWNGRADE];
+		if ((config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0)
+			send_alert(judge, &summary);
+	}
+}
+
 /* Summaries of windows whose time is over. */
 static void close_windows(struct judge *judge, int64_t now_ns)
 {
@@ -280,11 +308,13 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
 
 	close_windows(judge, observation->time_ns);
+	tell_paths(judge, observation->time_ns, false);
 	history_context(judge->history, observation, &context);
 	verdict_judge(&observation->facts, observation->certificate, &context,
 		      before | config->disabled, &judge->verdict);
 	history_findings(judge->history, observation, before | config->disabled, &judge->verdict);
-	bool absorbed = history_absorbs(judge->history, observation);
+	bool absorbed = (config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0 &&
+			history_absorbs(judge->history, observation);
 	for (unsigned i = 0; i < judge->verdict.count; i++) {
 		struct finding *finding = &judge->verdict.findings[i];
 		if (config->has_severity[finding->rule])
@@ -294,6 +324,8 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 		if (absorbed && finding->rule == RULE_STARTTLS_STRIPPED)
 			continue; /* one alert for the path stands for it; the record lists it */
 		struct alert alert = alert_of(finding, observation);
+		if (finding->rule == RULE_PATH_DOWNGRADE)
+			alert.count = history_raised_lost(judge->history);
 		raise_alert(judge, &alert);
 	}
 	history_learn(judge->history, observation);
@@ -312,11 +344,13 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 void judge_clock(struct judge *judge, int64_t time_ns)
 {
 	close_windows(judge, time_ns);
+	tell_paths(judge, time_ns, false);
 }
 
 void judge_end(struct judge *judge)
 {
 	close_windows(judge, INT64_MAX);
+	tell_paths(judge, 0, true);
 	raised_clear(judge);
 }
 

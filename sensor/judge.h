@@ -22,6 +22,7 @@ struct judge_config {
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */
 	int64_t suppression_ns;             /* 0: nothing is folded */
 	int64_t fallback_window_s;
+	bool learn;              /* false: what was loaded into the history is all that is known */
 	const char *evidence;    /* directory, or NULL */
 	const char *const *taps; /* names by session_facts.tap, borrowed */
 	size_t tap_count;
@@ -52,6 +53,9 @@ void judge_destroy(struct judge *judge);
 /* A new world (--separate): forgets all sessions; name is the observer's file or NULL. False: no
  * memory. */
 bool judge_begin(struct judge *judge, const char *name);
+
+/* What is known in the present world, to be loaded and saved. */
+struct history *judge_history(struct judge *judge);
 
 void judge_observe(struct judge *judge, const struct observation *observation);
 

@@ -497,11 +497,11 @@ Test(history, a_stripped_network_is_one_alert)
 	cr_expect_eq(singles, 5);
 	cr_expect_eq(absorbed, 55);
 	struct path_state path;
-	cr_assert(history_next_path(show.history, 2400 * S, 300, false, &path));
+	cr_assert(history_next_path(show.history, 2400 * S, 300 * S, false, &path));
 	cr_expect_eq(path.lost, 60);
 	cr_expect_eq(path.absorbed, 55);
 	cr_expect_eq(path.network.bytes[2], 1);
-	cr_expect_not(history_next_path(show.history, 2400 * S, 300, false, &path));
+	cr_expect_not(history_next_path(show.history, 2400 * S, 300 * S, false, &path));
 	repeat(&show, UPGRADED, 1, 1, 2500, 30);
 	play(&show, &(struct step){MISSING, 1, 1, 1, 2600});
 	cr_expect_str_eq(show.raised, "starttls-stripped");
