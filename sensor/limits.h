@@ -82,6 +82,8 @@
 #define LIMIT_HISTORY_FAILURES 65536
 #define LIMIT_HISTORY_SESSIONS 65536
 #define LIMIT_HISTORY_PATHS    16384
+/* Between two saves of the baseline: what kill -9 may cost. */
+#define LIMIT_BASELINE_SAVE_NS 5000000000LL
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */
 #define LIMIT_THROTTLE_KEYS 65536
 /* Servers and clients that the summary tells apart, and rows that it shows of each. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/run.h"
 
+#include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
 #include "sensor/delivery.h"
 #include "sensor/judge.h"
@@ -30,7 +31,9 @@ struct run {
 	struct report_file *report; /* NULL: none is asked for */
 	char **taps;                /* names, by tap; owned */
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
-	bool complete;              /* no input was refused, no output failed */
+	struct baseline_store *baseline; /* NULL: nothing is kept */
+	int64_t baseline_saved_ns;       /* packet time of the last save */
+	bool complete;                   /* no input was refused, no output failed */
 	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence;
 	uint64_t capped; /* times that a cap was reached */
 };
@@ -44,6 +47,7 @@ static struct judge *make_judge(struct run *run)
 	    .disabled = options_disabled_rules(options),
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
+	    .learn = !options->baseline_readonly,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
 	    .tap_count = run->options->taps.count,
@@ -133,6 +137,29 @@ static bool refuse_unknown(const struct options *options, char *error, size_t si
 	return name == NULL;
 }
 
+static bool open_baseline(struct run *run, char *error, size_t size)
+{
+	const struct options *options = run->options;
+	char reason[BASELINE_ERROR_MAX];
+	if (options->baseline == NULL)
+		return true;
+	run->baseline = baseline_store_open(options->baseline, options->baseline_readonly, reason);
+	if (run->baseline == NULL)
+		(void)snprintf(error, size, "%s", reason);
+	return run->baseline != NULL;
+}
+
+/* What was learnt goes to the file. What cannot be written is tried again with the next save. */
+static void save_baseline(struct run *run)
+{
+	char error[BASELINE_ERROR_MAX];
+	if (run->baseline == NULL || run->options->baseline_readonly ||
+	    baseline_store_save(run->baseline, judge_history(run->judge), error))
+		return;
+	log_line(&run->log, LOG_ERROR, "%s", error);
+	run->complete = false;
+}
+
 static bool read_anchors(struct run *run, char *error, size_t size)
 {
 	const struct options *options = run->options;
@@ -217,6 +244,7 @@ static void run_free(struct run *run)
 	free(run->taps);
 	pipeline_destroy(run->pipeline);
 	judge_destroy(run->judge);
+	baseline_store_close(run->baseline);
 	report_file_abandon(run->report);
 	certificate_anchors_destroy(run->anchors);
 	free(run);
@@ -237,7 +265,8 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		run->people = stdout;
 	bool good = application_abi_ok(error, size) && refuse_unknown(options, error, size) &&
 		    name_taps(run, error, size) && read_anchors(run, error, size) &&
-		    open_evidence(options, error, size) && open_outputs(run, error, size);
+		    open_baseline(run, error, size) && open_evidence(options, error, size) &&
+		    open_outputs(run, error, size);
 	if (good) {
 		configure_pipeline(run);
 		good = open_report(run, error, size);
@@ -277,7 +306,15 @@ bool run_begin_world(struct run *run, const char *name)
 	run->pipeline = pipeline_create(&run->pipeline_config);
 	if (run->pipeline == NULL)
 		return false;
-	return judge_begin(run->judge, name);
+	if (!judge_begin(run->judge, name))
+		return false;
+	char error[BASELINE_ERROR_MAX];
+	if (run->baseline != NULL &&
+	    !baseline_store_load(run->baseline, judge_history(run->judge), error)) {
+		log_line(&run->log, LOG_ERROR, "%s", error);
+		run->complete = false;
+	}
+	return true;
 }
 
 static void drain(struct run *run)
@@ -298,6 +335,10 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 	pipeline_clock(run->pipeline, time_ns, ordinal);
 	drain(run);
 	judge_clock(run->judge, time_ns);
+	if (run->kind == RUN_WATCH && time_ns - run->baseline_saved_ns >= LIMIT_BASELINE_SAVE_NS) {
+		run->baseline_saved_ns = time_ns;
+		save_baseline(run);
+	}
 }
 
 void run_end_world(struct run *run, uint64_t ordinal)
@@ -305,6 +346,7 @@ void run_end_world(struct run *run, uint64_t ordinal)
 	pipeline_finish(run->pipeline, ordinal);
 	drain(run);
 	judge_end(run->judge);
+	save_baseline(run);
 
 	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
 	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
