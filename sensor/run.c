@@ -129,9 +129,7 @@ static bool open_evidence(const struct options *options, char *error, size_t siz
 /* Options that would be taken without doing anything are refused. */
 static bool refuse_unknown(const struct options *options, char *error, size_t size)
 {
-	const char *name = options->baseline != NULL ? "--baseline"
-			   : options->policy != NULL ? "--policy"
-						     : NULL;
+	const char *name = options->policy != NULL ? "--policy" : NULL;
 	if (name != NULL)
 		(void)snprintf(error, size, "%s: not part of this version yet", name);
 	return name == NULL;
