@@ -61,10 +61,14 @@ void buffer_add_i64(struct buffer *buffer, int64_t value)
 void buffer_add_hex(struct buffer *buffer, const uint8_t *bytes, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
+	if (len > SIZE_MAX / 2 || !buffer_reserve(buffer, 2 * len))
+		return;
+	char *at = buffer->bytes + buffer->len;
 	for (size_t i = 0; i < len; i++) {
-		char pair[2] = {digits[bytes[i] >> 4], digits[bytes[i] & 0xf]};
-		buffer_add(buffer, pair, sizeof pair);
+		*at++ = digits[bytes[i] >> 4];
+		*at++ = digits[bytes[i] & 0xf];
 	}
+	buffer->len += 2 * len;
 }
 
 static void put_digits(char *text, unsigned value, unsigned count)

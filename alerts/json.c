@@ -108,9 +108,15 @@ void json_word(struct json *json, const char *key, const char *word)
 		return;
 	}
 	json_member(json, key);
-	buffer_add_char(json->out, '"');
-	buffer_add_text(json->out, word);
-	buffer_add_char(json->out, '"');
+	size_t len = strlen(word);
+	struct buffer *out = json->out;
+	if (!buffer_reserve(out, len + 2))
+		return;
+	char *at = out->bytes + out->len;
+	*at++ = '"';
+	memcpy(at, word, len);
+	at[len] = '"';
+	out->len += len + 2;
 }
 
 static void add_utf16_escape(struct buffer *out, uint32_t unit)
@@ -136,9 +142,14 @@ static void add_escape(struct buffer *out, uint32_t character)
 	}
 }
 
+/* Printable ASCII but quote and backslash: bits of 128 characters. */
 static bool is_plain(uint8_t c)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	static const uint64_t plain[2] = {
+	    ~UINT64_C(0) << 32 & ~(UINT64_C(1) << '"'),
+	    ~(UINT64_C(1) << ('\\' - 64) | UINT64_C(1) << 63),
+	};
+	return c < 128 && (plain[c >> 6] >> (c & 63) & 1) != 0;
 }
 
 static void add_escaped(struct buffer *out, struct span text)
