@@ -211,7 +211,8 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	bool identified = alert_identify(alert, &judge->origin, judge->digester);
 	if (identified)
 		keep_evidence(judge, alert);
-	if (!identified || !alert_write(alert, &judge->origin, judge->digester, &judge->document)) {
+	if (!identified || !alert_write_as(config->format, alert, &judge->origin, judge->digester,
+					   &judge->document)) {
 		judge->counters.oversized++;
 		return;
 	}

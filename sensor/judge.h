@@ -8,6 +8,7 @@
 #ifndef SENSOR_JUDGE_H
 #define SENSOR_JUDGE_H
 
+#include "alerts/alert_format.h"
 #include "alerts/observation.h"
 #include "alerts/report.h"
 #include "alerts/sink.h"
@@ -17,6 +18,7 @@
 struct judge_config {
 	const char *sensor; /* observer.name */
 	bool show_addresses;
+	enum alert_format format;
 	uint32_t disabled; /* set of rules that are never raised */
 	bool has_severity[RULE_COUNT];
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */

@@ -89,6 +89,7 @@ struct options {
 	uint64_t fallback_window;    /* seconds */
 
 	char *alerts; /* "-" also for --json of replay and watch */
+	unsigned alert_format; /* 1 + enum alert_format */
 	bool json;
 	char *sessions;
 	char *report;

@@ -44,6 +44,8 @@ static struct judge *make_judge(struct run *run)
 	struct judge_config config = {
 	    .sensor = options->sensor,
 	    .show_addresses = options->show_addresses,
+	    .format = options->alert_format == 0 ? ALERT_FORMAT_ECS
+						 : (enum alert_format)(options->alert_format - 1),
 	    .disabled = options_disabled_rules(options),
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,

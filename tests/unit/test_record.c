@@ -4,7 +4,7 @@
  * against the schemas) and against hostile bytes. To write the golden
  * documents anew: STRIPWATCH_UPDATE_GOLDEN=1, then read the difference.
  */
-#include "alerts/alert.h"
+#include "alerts/alert_format.h"
 #include "alerts/untrusted.h"
 
 #include <criterion/criterion.h>
@@ -476,5 +476,36 @@ Test(rules, catalogue)
 		enum severity severity;
 		cr_assert(severity_by_word(span_str(severity_word((enum severity)i)), &severity));
 		cr_expect_eq(severity, i);
+	}
+}
+
+Test(alert, golden_other_formats)
+{
+	static const struct {
+		enum alert_format format;
+		const char *name;
+	} formats[] = {{ALERT_FORMAT_EVE, "../formats/alert_eve"},
+		       {ALERT_FORMAT_OCSF, "../formats/alert_ocsf"}};
+	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+		struct bench *bench = setup();
+		fill_upgraded(bench);
+		struct observation observation = observe(bench, "");
+		struct finding finding = finding_of(RULE_STARTTLS_STRIPPED);
+		finding.scope = "some-clients";
+		struct alert alert = alert_of(&finding, &observation);
+		cr_assert(alert_identify(&alert, &bench->origin, bench->digester));
+		cr_assert(alert_write_as(formats[i].format, &alert, &bench->origin, bench->digester,
+					 &bench->out));
+		expect_golden(&bench->out, formats[i].name);
+		/* No room at any length: the buffer stays as it was. */
+		for (size_t max = 1; max < bench->out.len; max += 7) {
+			struct buffer small;
+			buffer_init(&small, &bench->budget, max);
+			cr_expect_not(alert_write_as(formats[i].format, &alert, &bench->origin,
+						     bench->digester, &small));
+			cr_expect_eq(small.len, 0);
+			buffer_free(&small);
+		}
+		teardown(bench);
 	}
 }
