@@ -25,6 +25,7 @@ struct flow_table {
 	uint32_t slots[SLOTS];
 	int64_t clock_slot; /* the last slot that was worked off, as seconds */
 	bool clock_started;
+	int64_t quiet_until_ns; /* before this time there is nothing for flow_expired() */
 };
 
 static struct flow *flow_at(const struct flow_table *table, uint32_t index)
@@ -34,7 +35,18 @@ static struct flow *flow_at(const struct flow_table *table, uint32_t index)
 
 static uint32_t key_hash(const struct flow_table *table, const struct flow_key *key)
 {
-	uint64_t hash = siphash(&table->key, span_of(key, sizeof *key));
+	/* Of an IPv4 pair 14 bytes tell all: a third of the work, of which each packet pays. */
+	uint8_t compact[14];
+	struct span bytes = span_of(key, sizeof *key);
+	if (key->version == 4) {
+		memcpy(compact, key->addr[0], 4);
+		memcpy(compact + 4, key->addr[1], 4);
+		memcpy(compact + 8, key->port, sizeof key->port);
+		compact[12] = key->version;
+		compact[13] = key->tap;
+		bytes = span_of(compact, sizeof compact);
+	}
+	uint64_t hash = siphash(&table->key, bytes);
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -269,6 +281,8 @@ static bool still_alive(struct flow_table *table, uint32_t index, int64_t now_ns
 
 struct flow *flow_expired(struct flow_table *table, int64_t now_ns)
 {
+	if (now_ns < table->quiet_until_ns)
+		return NULL;
 	int64_t second = now_ns / SLOT_NS;
 	if (!table->clock_started) {
 		table->clock_started = true;
@@ -289,6 +303,8 @@ struct flow *flow_expired(struct flow_table *table, int64_t now_ns)
 		}
 		table->clock_slot++;
 	}
+	if (now_ns >= 0 && second < INT64_MAX / SLOT_NS)
+		table->quiet_until_ns = (second + 1) * SLOT_NS;
 	return NULL;
 }
 

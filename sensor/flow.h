@@ -26,22 +26,24 @@ struct flow_key {
 };
 
 struct flow {
-	struct stream stream;
-	struct flow_key key;
+	/* What the lookup compares and what stream_fast() touches stand side by side. */
 	uint32_t hash;
-	uint32_t chain;          /* next in its bucket */
-	uint32_t later, earlier; /* its neighbours in the timer slot */
-	uint32_t slot;           /* of the timer wheel */
-	uint8_t client_end;      /* which of the key's two endpoints is the client */
-	bool over;               /* its record is written; it stays to swallow what comes late */
+	uint32_t chain; /* next in its bucket */
+	struct flow_key key;
+	uint8_t client_end; /* which of the key's two endpoints is the client */
+	bool over;          /* its record is written; it stays to swallow what comes late */
+	int64_t last_ns;
+	uint64_t packets[2], bytes[2]; /* by enum side */
+	struct stream stream;
+	int64_t start_ns;
+	uint64_t first_ordinal;
 	bool has_tags;
 	bool history_off[2]; /* stream_history() was told, by enum side */
 	uint16_t vlan_outer, vlan_inner;
-	int64_t start_ns, last_ns;
-	uint64_t first_ordinal;
-	uint64_t packets[2], bytes[2]; /* by enum side */
-	struct evidence_trail trail;   /* with --evidence */
-	struct smtp_session *session;  /* from the first payload on */
+	uint32_t later, earlier;      /* its neighbours in the timer slot */
+	uint32_t slot;                /* of the timer wheel */
+	struct evidence_trail trail;  /* with --evidence */
+	struct smtp_session *session; /* from the first payload on */
 };
 
 #define FLOW_NONE UINT32_MAX
