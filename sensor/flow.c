@@ -15,6 +15,7 @@ struct flow_table {
 	struct flow_limits limits;
 	struct flow_counters counters;
 	struct siphash_key key;
+	struct flow *latest; /* the one found last; NULL: none, or it is gone */
 	uint32_t *buckets;
 	uint32_t bucket_mask;
 	uint32_t count;
@@ -111,11 +112,19 @@ static bool key_equal(const struct flow_key *a, const struct flow_key *b)
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
 {
+	/* Packets come in trains: most often it is the connection of the packet before. */
+	if (table->latest != NULL && key_equal(&table->latest->key, key))
+		return table->latest;
 	uint32_t hash = key_hash(table, key);
 	for (uint32_t i = table->buckets[hash & table->bucket_mask]; i != FLOW_NONE;) {
 		struct flow *flow = flow_at(table, i);
-		if (flow->hash == hash && key_equal(&flow->key, key))
+		/* The stream is wanted next: fetched while the key is still on its way. */
+		__builtin_prefetch(&flow->stream.side[0]);
+		__builtin_prefetch(&flow->stream.fast);
+		if (flow->hash == hash && key_equal(&flow->key, key)) {
+			table->latest = flow;
 			return flow;
+		}
 		i = flow->chain;
 	}
 	return NULL;
@@ -241,6 +250,8 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 void flow_remove(struct flow_table *table, struct flow *flow)
 {
 	uint32_t index = flow_index(table, flow);
+	if (table->latest == flow)
+		table->latest = NULL;
 	uint32_t *link = &table->buckets[flow->hash & table->bucket_mask];
 	while (*link != index)
 		link = &flow_at(table, *link)->chain;
