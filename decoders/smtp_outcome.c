@@ -151,14 +151,18 @@ void smtp_session_settle(struct smtp_session *s)
 		f->offered = TRI_UNKNOWN;
 	if (f->requested != TRI_TRUE)
 		f->requested = requested(s);
-	f->mail_seen = f->mails > 0                ? TRI_TRUE
-		       : client_is_whole(s)        ? TRI_FALSE
-		       : s->side_seen[SIDE_CLIENT] ? TRI_FALSE
-						   : TRI_UNKNOWN;
+	if (f->mails > 0)
+		f->mail_seen = TRI_TRUE;
+	else
+		f->mail_seen = s->side_seen[SIDE_CLIENT] ? TRI_FALSE : TRI_UNKNOWN;
 	f->visibility = visibility(s);
 	f->outcome = smtp_session_outcome(s);
 	if (f->requested != TRI_TRUE && !f->implicit_tls && f->tls.established == TRI_UNKNOWN &&
 	    f->outcome != OUTCOME_UNKNOWN)
+		f->tls.established = TRI_FALSE;
+	/* All that the client said was seen, in the clear to its end: there was no TLS. */
+	if (f->requested == TRI_FALSE && !f->implicit_tls && f->tls.established == TRI_UNKNOWN &&
+	    (f->concluded || went_on_in_clear(f)))
 		f->tls.established = TRI_FALSE;
 	if (f->outcome == OUTCOME_REFUSED && !f->refused_then_tls)
 		f->tls.established = TRI_FALSE;

@@ -330,10 +330,11 @@ static bool observe_progress(struct pipeline *p, struct flow *flow, struct obser
 static enum session_closed_by ending_of(const struct flow *flow, enum session_closed_by otherwise)
 {
 	unsigned flags = flow->stream.flags[0] | flow->stream.flags[1];
-	if (flags & STREAM_RST_SEEN)
-		return CLOSED_BY_RST;
+	/* A reset behind a FIN only answers what came too late: the end was orderly. */
 	if (flags & STREAM_FIN_SEEN)
 		return CLOSED_BY_FIN;
+	if (flags & STREAM_RST_SEEN)
+		return CLOSED_BY_RST;
 	return otherwise;
 }
 
