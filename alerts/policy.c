@@ -416,7 +416,7 @@ static bool read_sts_file(struct policy *policy, const char *folder, const char 
 	demand->valid_certificate = true;
 	demand->inactive = !enforce;
 	if (pattern->name == NULL || demand->name == NULL) {
-		(void)snprintf(error, POLICY_ERROR_MAX, "%s: out of memory", path);
+		(void)snprintf(error, POLICY_ERROR_MAX, "%s/%s: out of memory", folder, file);
 		return false;
 	}
 	return true;

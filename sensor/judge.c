@@ -311,9 +311,14 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	close_windows(judge, observation->time_ns);
 	tell_paths(judge, observation->time_ns, false);
 	history_context(judge->history, observation, &context);
+	if (config->policy != NULL)
+		policy_context(config->policy, observation, &context);
 	verdict_judge(&observation->facts, observation->certificate, &context,
 		      before | config->disabled, &judge->verdict);
 	history_findings(judge->history, observation, before | config->disabled, &judge->verdict);
+	if (config->policy != NULL)
+		policy_findings(config->policy, observation, before | config->disabled,
+				&judge->verdict);
 	bool absorbed = (config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0 &&
 			history_absorbs(judge->history, observation);
 	for (unsigned i = 0; i < judge->verdict.count; i++) {

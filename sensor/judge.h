@@ -10,6 +10,7 @@
 
 #include "alerts/alert_format.h"
 #include "alerts/observation.h"
+#include "alerts/policy.h"
 #include "alerts/report.h"
 #include "alerts/sink.h"
 #include "alerts/summary.h"
@@ -24,6 +25,7 @@ struct judge_config {
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */
 	int64_t suppression_ns;             /* 0: nothing is folded */
 	int64_t fallback_window_s;
+	const struct policy *policy; /* who must use TLS, borrowed; NULL: nothing is demanded */
 	bool learn;              /* false: what was loaded into the history is all that is known */
 	const char *evidence;    /* directory, or NULL */
 	const char *const *taps; /* names by session_facts.tap, borrowed */

@@ -31,6 +31,7 @@ struct run {
 	struct report_file *report; /* NULL: none is asked for */
 	char **taps;                /* names, by tap; owned */
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
+	struct policy *policy;      /* NULL: none is stated */
 	struct baseline_store *baseline; /* NULL: nothing is kept */
 	int64_t baseline_saved_ns;       /* packet time of the last save */
 	bool complete;                   /* no input was refused, no output failed */
@@ -49,6 +50,7 @@ static struct judge *make_judge(struct run *run)
 	    .disabled = options_disabled_rules(options),
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
+	    .policy = run->policy,
 	    .learn = !options->baseline_readonly,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
@@ -128,13 +130,15 @@ static bool open_evidence(const struct options *options, char *error, size_t siz
 	return true;
 }
 
-/* Options that would be taken without doing anything are refused. */
-static bool refuse_unknown(const struct options *options, char *error, size_t size)
+static bool read_policy(struct run *run, char *error, size_t size)
 {
-	const char *name = options->policy != NULL ? "--policy" : NULL;
-	if (name != NULL)
-		(void)snprintf(error, size, "%s: not part of this version yet", name);
-	return name == NULL;
+	char reason[POLICY_ERROR_MAX];
+	if (run->options->policy == NULL)
+		return true;
+	run->policy = policy_open(run->options->policy, reason);
+	if (run->policy == NULL)
+		(void)snprintf(error, size, "%s", reason);
+	return run->policy != NULL;
 }
 
 static bool open_baseline(struct run *run, char *error, size_t size)
@@ -245,6 +249,7 @@ static void run_free(struct run *run)
 	pipeline_destroy(run->pipeline);
 	judge_destroy(run->judge);
 	baseline_store_close(run->baseline);
+	policy_close(run->policy);
 	report_file_abandon(run->report);
 	certificate_anchors_destroy(run->anchors);
 	free(run);
@@ -263,7 +268,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	log_init(&run->log, stderr, (enum log_level)options->log_level);
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
-	bool good = application_abi_ok(error, size) && refuse_unknown(options, error, size) &&
+	bool good = application_abi_ok(error, size) && read_policy(run, error, size) &&
 		    name_taps(run, error, size) && read_anchors(run, error, size) &&
 		    open_baseline(run, error, size) && open_evidence(options, error, size) &&
 		    open_outputs(run, error, size);
