@@ -103,10 +103,9 @@ void session_reply_lost(struct smtp_session *s, const struct smtp_pending *pendi
  * A command begins. A client that does not pipeline has had its replies: what
  * a hole among the replies left pending is over.
  */
-static void settle_before_command(struct smtp_session *s, const struct smtp_context *context)
+static void settle_before_command(struct smtp_session *s)
 {
 	if (s->doubt.lost_replies) {
-		session_reply_abandon(s, context);
 		session_forget_pending(s);
 		s->doubt.lost_replies = false;
 	}
@@ -339,7 +338,7 @@ static void client_line(struct smtp_session *s, const struct smtp_context *conte
 			return;
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 	}
-	settle_before_command(s, context);
+	settle_before_command(s);
 	client_command(s, context, line->bytes, &command, injected);
 }
 
@@ -493,7 +492,6 @@ static void client_behind_data(struct smtp_session *s, const struct smtp_context
 	}
 	bool message = s->blob_octets == 0;
 	if (s->doubt.lost_replies) {
-		session_reply_abandon(s, context);
 		session_forget_pending(s);
 		s->doubt.lost_replies = false;
 		message = message && !begins_with_command(
@@ -573,6 +571,12 @@ static void client_text(struct smtp_session *s, const struct smtp_context *conte
 {
 	struct line line;
 
+	/* The client goes on, so the reply is over, and with it may end what its bytes are: settled
+	 * before any of them is read. */
+	if (s->doubt.lost_replies && s->reply.open && !injected) {
+		session_reply_abandon(s, context);
+		return;
+	}
 	switch (s->state) {
 	case SMTP_STATE_DATA_ASKED:
 		client_behind_data(s, context, bytes);
