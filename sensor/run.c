@@ -359,6 +359,9 @@ void run_end_world(struct run *run, uint64_t ordinal)
 	run->gaps += streams->gaps;
 	run->gap_bytes += streams->gap_bytes;
 	run->evicted += flows->evicted;
+	const struct history_counts known = history_counts(judge_history(run->judge));
+	run->capped += known.evicted_servers + known.evicted_failures + known.evicted_sessions +
+		       known.evicted_paths + known.no_memory;
 	run->capped += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
 		       pipeline_counters(run->pipeline)->refused + flows->evicted;
 	pipeline_destroy(run->pipeline);
