@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Measures stripwatch beside a bare libpcap loop and whichever peers are installed.
 #
-#   tests/bench/compare.sh [--build DIR] [--rounds N] [--small | --span | --capture FILE]
+#   tests/bench/compare.sh [--build DIR] [--rounds N] [--programs "NAME..."]
+#                          [--small | --span | --capture FILE]
 #   tests/bench/compare.sh [--build DIR] --instructions [--update]
 #
 # All programs read the same capture in turn, round after round, so that what else the machine
@@ -16,18 +17,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build/release
 rounds=5
 mode=mail
+wanted='bare_loop stripwatch tcpdump tcpflow ndpiReader suricata tshark' # the yardstick is first
 capture=
 update=false
 while [ $# -gt 0 ]; do
 	case $1 in
 	--build) build=$2; shift ;;
 	--rounds) rounds=$2; shift ;;
+	--programs) wanted=$2; shift ;;
 	--capture) mode=file; capture=$2; shift ;;
 	--small) mode=small ;;
 	--span) mode=span ;;
 	--instructions) mode=instructions ;;
 	--update) update=true ;;
-	*) sed -n '3,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	*) sed -n '3,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 	shift
 done
@@ -93,7 +96,7 @@ command_of() { # NAME: its command in the array command; false where it is not i
 }
 
 programs=()
-for name in bare_loop stripwatch tcpdump tcpflow ndpiReader suricata tshark; do
+for name in $wanted; do
 	if command_of "$name"; then programs+=("$name"); fi
 done
 cat "$capture" >/dev/null # into the page cache
