@@ -487,5 +487,9 @@ parser.add_argument("--stripwatch", default="build/release/stripwatch")
 parser.add_argument("--seconds", type=float, default=15, help="how long each test of kills goes on")
 parser.add_argument("names", nargs="*")
 ARGS = parser.parse_args()
+# tests/run.sh names the program to test; the driver lies in the same build.
+if ARGS.names and os.access(ARGS.names[0], os.X_OK):
+    ARGS.stripwatch = os.path.realpath(ARGS.names.pop(0))
+    ARGS.load = os.path.join(os.path.dirname(ARGS.stripwatch), "tests", "alert_load")
 if __name__ == "__main__":
     sys.exit(main())
