@@ -55,9 +55,40 @@ void session_tls_free(struct smtp_session *s, const struct smtp_context *context
 	s->tls = NULL;
 }
 
-/* The side goes on in the clear: as SMTP again. */
-static void back_to_text(struct smtp_session *s, enum side side)
+/* A hello as the one record that it may have come in; 0: it does not fit. */
+static size_t hello_record(const struct tls_hello *hello, bool client, uint8_t *out, size_t size)
 {
+	size_t message = hello->message.len, len = 9 + message;
+
+	if (hello->sslv2_format || len > size)
+		return 0;
+	const uint8_t header[9] = {
+	    22, /* handshake */
+	    3,  /* record version: TLS 1.0, as clients send it */
+	    1,
+	    (uint8_t)((message + 4) >> 8),
+	    (uint8_t)(message + 4),
+	    client ? 1 : 2, /* ClientHello, ServerHello */
+	    (uint8_t)(message >> 16),
+	    (uint8_t)(message >> 8),
+	    (uint8_t)message,
+	};
+	memcpy(out, header, sizeof header);
+	memcpy(out + sizeof header, hello->message.ptr, message);
+	return len;
+}
+
+static void drop_hello(struct smtp_session *s, const struct smtp_context *context)
+{
+	budget_free(context->budget, s->held, s->held_cap);
+	s->held = NULL;
+	s->held_len = s->held_cap = 0;
+}
+
+/* The side goes on in the clear: as SMTP again. */
+static void back_to_text(struct smtp_session *s, const struct smtp_context *context, enum side side)
+{
+	drop_hello(s, context);
 	s->framing[side] = SMTP_FRAMING_TEXT;
 	s->line_owed[side] = true;
 	if (side == SIDE_CLIENT)
@@ -73,7 +104,8 @@ static void fail(struct smtp_session *s, enum tls_failure failure)
 }
 
 /* Bytes that are no record, where records were expected. */
-static void plaintext_found(struct smtp_session *s, enum side side, struct span bytes)
+static void plaintext_found(struct smtp_session *s, const struct smtp_context *context,
+			    enum side side, struct span bytes)
 {
 	struct session_facts *f = &s->facts;
 	const struct tls_facts *tls = &s->tls->facts;
@@ -101,7 +133,37 @@ static void plaintext_found(struct smtp_session *s, enum side side, struct span 
 			fail(s, side == SIDE_SERVER ? TLS_FAILURE_SERVER_PLAINTEXT
 						    : TLS_FAILURE_CLIENT_PLAINTEXT);
 	}
-	back_to_text(s, side);
+	back_to_text(s, context, side);
+}
+
+/* Keeps the ClientHello until the server's is there; then both go to the caller. */
+static void keep_client_hello(struct smtp_session *s, const struct smtp_context *context,
+			      const struct tls_hello *hello)
+{
+	size_t size = 9 + hello->message.len;
+
+	drop_hello(s, context);
+	if (size > SMTP_HELLO_MAX)
+		return;
+	s->held = budget_alloc(context->budget, size);
+	if (s->held == NULL)
+		return;
+	s->held_cap = (uint32_t)size;
+	s->held_len = (uint32_t)hello_record(hello, true, s->held, size);
+}
+
+static void give_hellos(struct smtp_session *s, const struct smtp_context *context,
+			const struct tls_hello *hello)
+{
+	struct smtp_found *found = context->found;
+	size_t len = hello_record(hello, false, found->hello[SIDE_SERVER], SMTP_HELLO_MAX);
+
+	if (s->held_len > 0 && len > 0) {
+		memcpy(found->hello[SIDE_CLIENT], s->held, s->held_len);
+		found->hello_len[SIDE_CLIENT] = s->held_len;
+		found->hello_len[SIDE_SERVER] = len;
+	}
+	drop_hello(s, context);
 }
 
 static void note_hello(struct smtp_session *s, const struct smtp_context *context,
@@ -112,12 +174,14 @@ static void note_hello(struct smtp_session *s, const struct smtp_context *contex
 
 	if (client) {
 		(void)session_facts_set_text(f, context->budget, TEXT_SNI, hello->server_name);
+		keep_client_hello(s, context, hello);
 		found->ja3_len = ja3_text(hello, found->ja3, sizeof found->ja3);
 		dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT,
 			      span_of("(TLS ClientHello)", 17));
 		return;
 	}
 	(void)session_facts_set_text(f, context->budget, TEXT_ALPN, hello->alpn);
+	give_hellos(s, context, hello);
 	found->ja3s_len = ja3s_text(hello, found->ja3s, sizeof found->ja3s);
 	dialogue_note(context->dialogues, &s->dialogue, SIDE_SERVER,
 		      span_of("(TLS ServerHello)", 17));
@@ -228,7 +292,7 @@ void session_tls_bytes(struct smtp_session *s, const struct smtp_context *contex
 		/* Nothing was taken yet: these are the bytes to go on with. */
 		if (bytes->len == 0)
 			*bytes = step.bytes;
-		plaintext_found(s, side, *bytes);
+		plaintext_found(s, context, side, *bytes);
 		if (side == SIDE_CLIENT)
 			s->client_since_220 = true;
 		return;

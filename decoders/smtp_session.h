@@ -29,6 +29,9 @@
 
 struct certificate_info;
 
+/* Bytes of a hello that are kept for a second opinion; a longer one is not. */
+#define SMTP_HELLO_MAX 2048U
+
 /* What the client's next bytes are. smtp_enter() alone changes it. */
 enum smtp_state {
 	SMTP_STATE_COMMANDS,
@@ -59,6 +62,9 @@ struct smtp_found {
 	size_t chain_size;
 	uint32_t lengths[SMTP_CHAIN_MAX];
 	unsigned chain_len; /* 0: nothing new */
+	/* Both hellos as whole records again, when the server's was read; 0: nothing new. */
+	uint8_t hello[2][SMTP_HELLO_MAX];
+	size_t hello_len[2];
 };
 
 /* What a session works with; the caller's, shared by all sessions of a worker. */

@@ -12,6 +12,15 @@ enum pipeline_stage {
 	STAGE_FINISH,  /* the input is over: each connection in turn */
 };
 
+/* An answer of nDPI that was given before. */
+struct risk_answer {
+	uint64_t key;
+	uint32_t risks;
+	bool known;
+};
+
+#define RISK_ANSWERS 256U
+
 struct pipeline {
 	struct pipeline_config config;
 	struct budget budget;
@@ -27,6 +36,7 @@ struct pipeline {
 	struct certificate_cache *certificates;
 	struct application_detector *applications; /* made when first asked */
 	bool applications_failed;
+	struct risk_answer risks[RISK_ANSWERS];
 	struct pipeline_counters counters;
 
 	int64_t clock_ns;
@@ -197,6 +207,52 @@ static void session_refresh(struct flow *flow)
 	}
 }
 
+static struct application_detector *detector(struct pipeline *p)
+{
+	if (p->applications == NULL && !p->applications_failed) {
+		p->applications = application_detector_create();
+		p->applications_failed = p->applications == NULL;
+	}
+	return p->applications;
+}
+
+/*
+ * What nDPI holds against the two hellos. A question costs it some 10 us, and
+ * most sessions show the same hellos but for their random bytes: what decides
+ * (JA3, JA3S, the name asked for) is the key of a small table of answers.
+ */
+static void ask_for_risks(struct pipeline *p, struct smtp_session *session)
+{
+	struct smtp_found *found = &p->found;
+	struct session_tls *tls = &session->facts.tls;
+	struct span sni = session_facts_text(&session->facts, TEXT_SNI);
+	uint8_t key_bytes[32 + TEXT_MAX];
+	size_t len = 32;
+
+	if (found->hello_len[SIDE_SERVER] == 0)
+		return;
+	memcpy(key_bytes, tls->ja3, 16);
+	memcpy(key_bytes + 16, tls->ja3s, 16);
+	if (sni.len > 0)
+		memcpy(key_bytes + len, sni.ptr, sni.len);
+	len += sni.len;
+	uint64_t key = siphash(&p->config.hash_key, span_of(key_bytes, len));
+	struct risk_answer *answer = &p->risks[key % RISK_ANSWERS];
+
+	if (!answer->known || answer->key != key) {
+		struct application_flow flow = {
+		    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
+		    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
+		};
+		*answer = (struct risk_answer){.key = key, .known = true};
+		if (detector(p) != NULL)
+			answer->risks =
+			    application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
+	}
+	tls->risks = answer->risks;
+	found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
+}
+
 /* What an event brought to light and a library has to read. */
 static void session_found(struct pipeline *p, struct smtp_session *session)
 {
@@ -213,6 +269,7 @@ static void session_found(struct pipeline *p, struct smtp_session *session)
 					     span_of(found->ja3s, found->ja3s_len), tls->ja3s);
 		found->ja3s_len = 0;
 	}
+	ask_for_risks(p, session);
 	if (found->chain_len == 0)
 		return;
 	struct span chain[SMTP_CHAIN_MAX];
@@ -258,14 +315,8 @@ static void name_application(struct pipeline *p, struct smtp_session *session)
 {
 	char name[APPLICATION_NAME_MAX];
 
-	if (session->facts.outcome != OUTCOME_NOT_SMTP || p->applications_failed)
+	if (session->facts.outcome != OUTCOME_NOT_SMTP || detector(p) == NULL)
 		return;
-	if (p->applications == NULL)
-		p->applications = application_detector_create();
-	if (p->applications == NULL) {
-		p->applications_failed = true;
-		return;
-	}
 	struct application_flow flow = {
 	    .client = span_of(session->first[SIDE_CLIENT], session->first_len[SIDE_CLIENT]),
 	    .server = span_of(session->first[SIDE_SERVER], session->first_len[SIDE_SERVER]),
