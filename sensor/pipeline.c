@@ -420,6 +420,7 @@ static bool close_end(struct pipeline *p, struct observation *o)
 			p->counters.sessions++;
 			told = true;
 		}
+		session_destroy(p, p->spent); /* of an earlier one that was not told */
 		p->spent = flow->session;
 		flow->session = NULL;
 	}

@@ -9,7 +9,7 @@
 
 struct follower {
 	uint64_t next[2];
-	uint64_t reopened;
+	uint64_t reopened[2];
 };
 
 static void follow(struct follower *f, const struct stream_event *event, uint64_t reopened)
@@ -19,9 +19,9 @@ static void follow(struct follower *f, const struct stream_event *event, uint64_
 	if (event->kind != STREAM_DATA && event->kind != STREAM_GAP)
 		return;
 	/* A gap whose bytes came after all is the one way back. */
-	if (f->reopened == reopened)
+	if (f->reopened[side] == reopened)
 		FUZZ_REQUIRE(event->offset >= f->next[side]);
-	f->reopened = reopened;
+	f->reopened[side] = reopened;
 	if (event->kind == STREAM_DATA) {
 		uint8_t sum = 0;
 		FUZZ_REQUIRE(event->bytes.len > 0);
@@ -86,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				follow(&follower, &event, pool.counters.reopened);
 			stream_free(&pool, &stream);
 			stream_init(&stream);
-			follower = (struct follower){.reopened = pool.counters.reopened};
+			follower = (struct follower){
+			    .reopened = {pool.counters.reopened, pool.counters.reopened}};
 			continue;
 		}
 		while (stream_pull(&pool, &stream, &event)) {
