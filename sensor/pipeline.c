@@ -98,6 +98,7 @@ static void session_destroy(struct pipeline *p, struct smtp_session *session)
 {
 	if (session == NULL)
 		return;
+	certificate_release(session->certificate);
 	smtp_session_free(session, &p->context);
 	budget_free(&p->budget, session, sizeof *session);
 }
@@ -611,7 +612,6 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 	struct stream_event event;
 
 	if (p->spent != NULL) {
-		certificate_release(p->spent->certificate);
 		session_destroy(p, p->spent);
 		p->spent = NULL;
 	}
