@@ -4,6 +4,7 @@
 # Builds everything and runs every test there is:
 #
 #   unit      tests/unit/test_*.c, under the address, leak and undefined-behaviour sanitizers
+#   property  what generated traffic must not change; the corpus of every fuzz target
 #   checks    the laws of the architecture, documents against the lists they are made of
 #   golden    every bundled capture against its stored output and its manifest
 #   live      real programs in network namespaces; need root
@@ -14,11 +15,11 @@
 # status is 0 if nothing failed.
 #
 #   tests/run.sh          everything
-#   tests/run.sh unit     one or more of the four
+#   tests/run.sh unit     one or more of the five
 set -u
 cd "$(dirname "$0")/.." || exit 1
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(unit checks golden live)
+[ ${#kinds[@]} -gt 0 ] || kinds=(unit property checks golden live)
 
 passed=0
 failed=0
@@ -119,6 +120,15 @@ for kind in "${kinds[@]}"; do
 		script "checks/documents.py --self-test" tests/checks/documents.py --self-test
 		for file in tests/checks/*.sh tests/checks/schema.py; do
 			[ -x "$file" ] && script "${file#tests/}" "$file"
+		done
+		;;
+	property)
+		script "property/run.py, fixed seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60 --seed 1
+		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
+		for target in build/asan/tests/fuzz/fuzz_*; do
+			[ -x "$target" ] && [ -f "$target" ] || continue
+			corpus=tests/fuzz/corpus/${target##*/fuzz_}
+			script "fuzz/${corpus##*/}, its corpus" "$target" "$corpus"
 		done
 		;;
 	golden | live)
