@@ -289,6 +289,11 @@ static void raise_alert(struct judge *judge, struct alert *alert)
 {
 	struct alert summary;
 	bool evicted = false;
+
+	if (allow_covers(judge->config.allowed, judge->config.allowed_count, alert)) {
+		judge->counters.allowed++;
+		return;
+	}
 	bool goes = throttle_offer(judge->throttle, alert, &summary, &evicted);
 
 	summary_alert(judge->summary, alert->finding.rule, alert->finding.severity);

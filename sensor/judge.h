@@ -9,6 +9,7 @@
 #define SENSOR_JUDGE_H
 
 #include "alerts/alert_format.h"
+#include "alerts/allow.h"
 #include "alerts/observation.h"
 #include "alerts/policy.h"
 #include "alerts/report.h"
@@ -21,6 +22,8 @@ struct judge_config {
 	bool show_addresses;
 	enum alert_format format;
 	uint32_t disabled; /* set of rules that are never raised */
+	const struct allow_entry *allowed; /* what it covers is recorded, not alerted; borrowed */
+	size_t allowed_count;
 	bool has_severity[RULE_COUNT];
 	enum severity severity[RULE_COUNT]; /* where has_severity says so */
 	int64_t suppression_ns;             /* 0: nothing is folded */
@@ -43,6 +46,7 @@ struct judge_counters {
 	uint64_t raised;          /* findings of sessions */
 	uint64_t sent;            /* alerts that left */
 	uint64_t folded;          /* findings folded into another alert */
+	uint64_t allowed;    /* findings that the allow-list covers */
 	uint64_t unrecorded;      /* sessions whose raised rules found no memory */
 	uint64_t oversized;       /* documents that did not fit their buffer */
 	uint64_t evidence_failed; /* captures that could not be written */

@@ -79,6 +79,7 @@ struct options {
 	bool no_promiscuous;
 
 	struct option_list disabled;
+	struct option_list allowed; /* see alerts/allow.h */
 	struct option_list severities;
 	char *baseline;
 	bool baseline_readonly;

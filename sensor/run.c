@@ -29,6 +29,7 @@ struct run {
 	struct sink *sinks[SINKS_MAX];
 	size_t sink_count;
 	struct report_file *report; /* NULL: none is asked for */
+	struct allow_entry *allowed; /* of --allow */
 	char **taps;                /* names, by tap; owned */
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
 	struct policy *policy;      /* NULL: none is stated */
@@ -39,6 +40,27 @@ struct run {
 	uint64_t capped; /* times that a cap was reached */
 };
 
+static bool read_allowed(struct run *run, char *error, size_t size)
+{
+	const struct option_list *list = &run->options->allowed;
+
+	if (list->count == 0)
+		return true;
+	run->allowed = calloc(list->count, sizeof *run->allowed);
+	if (run->allowed == NULL) {
+		(void)snprintf(error, size, "out of memory");
+		return false;
+	}
+	for (size_t i = 0; i < list->count; i++) {
+		char reason[256];
+		if (!allow_parse(span_str(list->items[i]), &run->allowed[i], reason, sizeof reason)) {
+			(void)snprintf(error, size, "--allow %s: %s", list->items[i], reason);
+			return false;
+		}
+	}
+	return true;
+}
+
 static struct judge *make_judge(struct run *run)
 {
 	const struct options *options = run->options;
@@ -48,6 +70,8 @@ static struct judge *make_judge(struct run *run)
 	    .format = options->alert_format == 0 ? ALERT_FORMAT_ECS
 						 : (enum alert_format)(options->alert_format - 1),
 	    .disabled = options_disabled_rules(options),
+	    .allowed = run->allowed,
+	    .allowed_count = options->allowed.count,
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
 	    .policy = run->policy,
@@ -246,6 +270,7 @@ static void run_free(struct run *run)
 	for (size_t i = 0; run->taps != NULL && i < run->options->taps.count; i++)
 		free(run->taps[i]);
 	free(run->taps);
+	free(run->allowed);
 	pipeline_destroy(run->pipeline);
 	judge_destroy(run->judge);
 	baseline_store_close(run->baseline);
@@ -269,7 +294,8 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
 	bool good = application_abi_ok(error, size) && read_policy(run, error, size) &&
-		    name_taps(run, error, size) && read_anchors(run, error, size) &&
+		    name_taps(run, error, size) &&
+		    read_allowed(run, error, size) && read_anchors(run, error, size) &&
 		    open_baseline(run, error, size) && open_evidence(options, error, size) &&
 		    open_outputs(run, error, size);
 	if (good) {
