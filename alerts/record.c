@@ -91,6 +91,8 @@ static void add_endpoint(struct json *json, const char *key, const struct endpoi
 
 static const char *network_protocol(const struct session_facts *facts)
 {
+	if (facts != NULL && facts->outcome == OUTCOME_NOT_SMTP)
+		return NULL;
 	if (facts == NULL || facts->spoke_smtp)
 		return "smtp";
 	return facts->implicit_tls ? "tls" : NULL;

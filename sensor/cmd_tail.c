@@ -429,7 +429,7 @@ static bool follow(struct tail *tail)
 static bool recover(struct tail *tail, bool was_connected, unsigned *failures)
 {
 	char place[REDIS_HOST_MAX * 2 + 64];
-	unsigned pause = LIMIT_REDIS_PAUSE_MIN_MS << (*failures < 8 ? *failures : 8);
+	unsigned pause = (unsigned)LIMIT_REDIS_PAUSE_MIN_MS << (*failures < 8 ? *failures : 8);
 
 	if (tail->output_failed || signals_stop_asked())
 		return false;

@@ -338,6 +338,23 @@ static bool session_is_of_interest(const struct pipeline *p, const struct flow *
 	return p->config.all_ports && smtp_session_is_smtp(flow->session);
 }
 
+/*
+ * On another port: whether nDPI takes for SMTP what our own tracker was not sure of, a
+ * greeting with 220 that does not name the protocol and a client that never said hello.
+ */
+static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *session)
+{
+	if (!p->config.all_ports || session->server_foreign ||
+	    session->facts.greeting_code != 220 || detector(p) == NULL)
+		return false;
+	struct application_flow flow = {
+	    .client = span_of(session->first[SIDE_CLIENT], session->first_len[SIDE_CLIENT]),
+	    .server = span_of(session->first[SIDE_SERVER], session->first_len[SIDE_SERVER]),
+	    .server_first = session->server_first,
+	};
+	return application_is_smtp(p->applications, &flow);
+}
+
 static void observe(struct pipeline *p, struct flow *flow, struct observation *o)
 {
 	struct smtp_session *session = flow->session;
@@ -415,7 +432,7 @@ static bool close_end(struct pipeline *p, struct observation *o)
 	if (!flow->over && flow->session != NULL) {
 		session_refresh(flow);
 		smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
-		if (session_is_of_interest(p, flow)) {
+		if (session_is_of_interest(p, flow) || is_smtp_to_ndpi(p, flow->session)) {
 			name_application(p, flow->session);
 			observe(p, flow, o);
 			p->counters.sessions++;
