@@ -483,7 +483,8 @@ static const char STYLE[] =
     ".facts{margin:4px 0;color:var(--soft);font-size:12.5px}"
     ".note{color:var(--soft);font-size:13px;margin:10px 0 0}"
     ".key{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 5px 0 14px}"
-    ".bar td{border:0;padding:4px 8px}.bar svg{display:block}"
+    ".bar td{border:0;padding:4px 8px}.bar td:nth-child(2){width:55%}"
+    ".bar svg{display:block;width:100%;height:14px}"
     "footer{color:var(--soft);font-size:12.5px;padding-bottom:40px}"
     "@media(max-width:860px){.tiles{grid-template-columns:repeat(2,1fr)}.two{grid-template-columns:"
     "1fr}"
@@ -567,7 +568,7 @@ static const char *outcome_colour(enum session_outcome outcome)
 
 static void write_bar(struct buffer *out, uint64_t value, uint64_t most, const char *colour)
 {
-	buffer_add_text(out, "<svg width=\"220\" height=\"14\" role=\"img\" aria-hidden=\"true\">"
+	buffer_add_text(out, "<svg viewBox=\"0 0 220 14\" preserveAspectRatio=\"none\" role=\"img\" aria-hidden=\"true\">"
 			     "<rect width=\"220\" height=\"14\" rx=\"3\" fill=\"#eef1f5\"/>"
 			     "<rect height=\"14\" rx=\"3\" fill=\"");
 	buffer_add_text(out, colour);
