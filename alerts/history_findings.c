@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of servers and clients, held against one session. */
+#include "alerts/history_state.h"
+#include "alerts/sentence.h"
+
+#define DOWNGRADE_SEEN 3 /* sessions from which a best TLS version counts as usual */
+
+/*
+ * One point for each: ten sessions, two client networks, two days; one more
+ * when others are offered it at this very time, one less when the offer has
+ * come and gone before.
+ */
+static enum confidence stripped_confidence(const struct server_memory *server, bool some_clients)
+{
+	unsigned networks = 0;
+	for (unsigned i = 0; i < server->network_count; i++)
+		networks += server->networks[i].offers > 0 ? 1 : 0;
+	int points = (server->offers >= 10 ? 1 : 0) + (networks >= 2 ? 1 : 0) +
+		     (server->offer_days >= 2 ? 1 : 0) + (some_clients ? 1 : 0) -
+		     (server->returns > 0 ? 1 : 0);
+	if (points <= 0)
+		return CONFIDENCE_LOW;
+	return points == 1 ? CONFIDENCE_MEDIUM : CONFIDENCE_HIGH;
+}
+
+static void decide_stripped(struct history *history, const struct observation *observation)
+{
+	const struct session_facts *facts = &observation->facts;
+	const struct server_memory *server = history_server(history, &facts->server);
+	if (server == NULL || !history_without_offer(facts) || !server_memory_offers(server) ||
+	    history_stripped(history, facts) != NULL)
+		return;
+	struct stripped *stripped = history_add_stripped(history, facts);
+	if (stripped == NULL)
+		return;
+	int64_t since_s = facts->start_ns / NS_PER_S - SERVER_RECENT_S;
+	stripped->some_clients = server_memory_others(server, &facts->client.addr, since_s) != NULL;
+	stripped->confidence = stripped_confidence(server, stripped->some_clients);
+}
+
+void history_context(struct history *history, const struct observation *observation,
+		     struct verdict_context *context)
+{
+	const struct session_facts *facts = &observation->facts;
+	if (history_news(observation, MILESTONE_EHLO_REPLY))
+		decide_stripped(history, observation);
+	context->stripped = history_stripped(history, facts) != NULL;
+	const struct server_memory *server = history_server(history, &facts->server);
+	context->refuses_all = server != NULL && server_memory_refuses_all(server);
+	context->ehlo_accepted_before = server != NULL && server->ehlo_accepted > 0;
+}
+
+struct finding *history_raise(struct verdict *verdict, uint32_t already, enum rule rule)
+{
+	if ((already >> rule & 1) != 0)
+		return NULL;
+	unsigned at = 0;
+	while (at < verdict->count && verdict->findings[at].rule < rule)
+		at++;
+	if (at < verdict->count && verdict->findings[at].rule == rule)
+		return NULL;
+	if (verdict->count == RULE_COUNT)
+		return NULL;
+	memmove(&verdict->findings[at + 1], &verdict->findings[at],
+		(verdict->count - at) * sizeof verdict->findings[0]);
+	verdict->count++;
+	struct finding *finding = &verdict->findings[at];
+	*finding = (struct finding){.rule = rule};
+	return finding;
+}
+
+static void say_known_offers(struct finding *finding, const struct server_memory *server)
+{
+	if (server->offers == 0) {
+		sentence_text(finding, "is pinned as offering it");
+		return;
+	}
+	sentence_text(finding, "offered it in ");
+	sentence_count(finding, server->offers, "session");
+	if (server->network_count > 1) {
+		sentence_text(finding, " to ");
+		sentence_text(finding, server->networks_more ? "more than " : "");
+		sentence_count(finding, server->network_count, "client network");
+	}
+	sentence_text(finding, " since ");
+	sentence_time(finding, server->offer_first_s);
+}
+
+static void find_starttls_stripped(const struct history *history,
+				   const struct observation *observation, uint32_t already,
+				   struct verdict *verdict)
+{
+	const struct session_facts *facts = &observation->facts;
+	const struct stripped *stripped = history_stripped(history, facts);
+	const struct server_memory *server = history_server(history, &facts->server);
+	if (!history_news(observation, MILESTONE_EHLO_REPLY) || stripped == NULL || server == NULL)
+		return;
+	struct finding *finding = history_raise(verdict, already, RULE_STARTTLS_STRIPPED);
+	if (finding == NULL)
+		return;
+	finding->confidence = stripped->confidence;
+	finding->reason = "not-offered";
+	sentence_text(finding, "This client was not offered STARTTLS; the server ");
+	say_known_offers(finding, server);
+	int64_t since_s = facts->start_ns / NS_PER_S - SERVER_RECENT_S;
+	const struct server_recent *other =
+	    server_memory_others(server, &facts->client.addr, since_s);
+	if (stripped->some_clients && other != NULL) {
+		finding->scope = "some-clients";
+		finding->severity = SEVERITY_CRITICAL;
+		sentence_text(finding, ", and to ");
+		sentence_address(finding, &other->client);
+		sentence_text(finding, " at ");
+		sentence_time(finding, other->offered_s);
+		sentence_text(finding, ": it is removed on this client's path.");
+		return;
+	}
+	finding->scope = "all-clients";
+	finding->severity = SEVERITY_HIGH;
+	sentence_text(finding, ", last at ");
+	sentence_time(finding, server->offer_last_s);
+	sentence_text(finding, "; no other client was offered it in the last hour.");
+}
+
+static void find_plaintext_fallback(const struct history *history,
+				    const struct observation *observation, uint32_t already,
+				    struct verdict *verdict)
+{
+	const struct session_facts *facts = &observation->facts;
+	if (!history_news(observation, MILESTONE_MAIL_ACCEPTED | MILESTONE_CLOSED) ||
+	    facts->mails_2xx == 0 || history_stripped(history, facts) != NULL)
+		return;
+	const struct failure *failure = history_failure(history, facts);
+	if (failure == NULL || failure->session == facts->id || failure->start_ns > facts->start_ns)
+		return;
+	int64_t age_ns = facts->start_ns - failure->time_ns;
+	if (age_ns / NS_PER_S > history->config.fallback_window_s)
+		return;
+	struct finding *finding = history_raise(verdict, already, RULE_PLAINTEXT_FALLBACK);
+	if (finding == NULL)
+		return;
+	finding->severity = SEVERITY_HIGH;
+	finding->confidence = CONFIDENCE_HIGH;
+	finding->reason = failure->refused ? "later-session-refused" : "later-session-failed";
+	sentence_text(finding, failure->refused ? "STARTTLS was refused to this client at "
+						: "TLS did not come up for this client at ");
+	sentence_time(finding, failure->time_ns / NS_PER_S);
+	sentence_text(finding, " and ");
+	sentence_count(finding, age_ns < 0 ? 0 : (uint64_t)(age_ns / NS_PER_S), "second");
+	sentence_text(finding, " later it delivered to the same server without TLS: whoever breaks "
+			       "the upgrade gets the mail.");
+}
+
+static void find_certificate_changed(const struct history *history,
+				     const struct observation *observation, uint32_t already,
+				     struct verdict *verdict)
+{
+	if (!history_news(observation, MILESTONE_CERTIFICATE) || observation->certificate == NULL)
+		return;
+	const struct server_memory *server = history_server(history, &observation->facts.server);
+	if (server == NULL)
+		return;
+	struct server_certificate seen = server_certificate_of(observation->certificate);
+	const struct server_certificate *previous;
+	if (server_memory_compare(server, &seen, &previous, observation->time_ns / NS_PER_S) !=
+		CERTIFICATE_REPLACED ||
+	    previous == NULL)
+		return;
+	struct finding *finding = history_raise(verdict, already, RULE_CERTIFICATE_CHANGED);
+	if (finding == NULL)
+		return;
+	bool issuer = previous->issuer != seen.issuer || previous->self_signed != seen.self_signed;
+	finding->severity = SEVERITY_MEDIUM;
+	finding->confidence = previous->sessions >= 10 && server->offer_days >= 2
+				  ? CONFIDENCE_HIGH
+				  : CONFIDENCE_MEDIUM;
+	finding->reason = issuer ? "issuer" : "key";
+	sentence_text(finding, "The server shows a key that was never seen there, ");
+	sentence_text(finding, issuer ? "from another issuer"
+				      : "and neither names nor dates make it a renewal");
+	sentence_text(finding, "; until ");
+	sentence_time(finding, previous->last_s);
+	sentence_text(finding, " it had shown another in ");
+	sentence_count(finding, previous->sessions, "session");
+	sentence_text(finding, " since ");
+	sentence_time(finding, previous->first_s);
+	sentence_text(finding, ".");
+}
+
+/* TLS versions as people write them. */
+static const char *version_words(uint16_t version)
+{
+	switch (version) {
+	case 0x0304:
+		return "TLS 1.3";
+	case 0x0303:
+		return "TLS 1.2";
+	case 0x0302:
+		return "TLS 1.1";
+	case 0x0301:
+		return "TLS 1.0";
+	default:
+		return "SSL";
+	}
+}
+
+/* Weak TLS where better was usual: said in the finding that there is. */
+static void note_version_regression(const struct history *history,
+				    const struct observation *observation, struct verdict *verdict)
+{
+	const struct session_facts *facts = &observation->facts;
+	const struct server_memory *server = history_server(history, &facts->server);
+	if (server == NULL || server->best_sessions < DOWNGRADE_SEEN ||
+	    server->best_version < 0x0303 || facts->tls.version >= server->best_version)
+		return;
+	for (unsigned i = 0; i < verdict->count; i++) {
+		struct finding *finding = &verdict->findings[i];
+		if (finding->rule != RULE_TLS_WEAK)
+			continue;
+		sentence_text(finding, " This server negotiated ");
+		sentence_text(finding, version_words(server->best_version));
+		sentence_text(finding, " in ");
+		sentence_count(finding, server->best_sessions, "session");
+		sentence_text(finding, " since ");
+		sentence_time(finding, server->best_first_s);
+		sentence_text(finding, ".");
+	}
+}
+
+enum severity history_scope_severity(const char *scope)
+{
+	return strcmp(scope, "some-clients") == 0 ? SEVERITY_CRITICAL : SEVERITY_HIGH;
+}
+
+void history_findings(struct history *history, const struct observation *observation,
+		      uint32_t already, struct verdict *verdict)
+{
+	note_version_regression(history, observation, verdict);
+	find_starttls_stripped(history, observation, already, verdict);
+	find_plaintext_fallback(history, observation, already, verdict);
+	find_certificate_changed(history, observation, already, verdict);
+	history_find_path_downgrade(history, observation, already, verdict);
+	history_find_tap_divergence(history, observation, already, verdict);
+}
+
+const char *history_scope(const struct history *history, const struct endpoint *server,
+			  const struct ip_addr *client, int64_t now_ns)
+{
+	const struct server_memory *memory = history_server(history, server);
+	int64_t since_s = now_ns / NS_PER_S - SERVER_RECENT_S;
+	for (unsigned i = 0; memory != NULL && i < memory->recent_count; i++) {
+		const struct server_recent *recent = &memory->recent[i];
+		if (recent->offered_s >= since_s && recent->offered_s > recent->missing_s &&
+		    !ip_addr_equal(&recent->client, client))
+			return "some-clients";
+	}
+	return "all-clients";
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paths and taps: where on the network sessions lose what they were offered. */
+#include "alerts/history_state.h"
+#include "alerts/sentence.h"
+
+static void say_path(struct finding *finding, const struct path_state *path)
+{
+	sentence_text(finding, "Sessions ");
+	if (path->network.version == 0) {
+		sentence_text(finding, "of ");
+		sentence_count(finding, path->networks, "client network");
+	} else {
+		sentence_text(finding, "from ");
+		sentence_address(finding, &path->network);
+		sentence_text(finding, "/");
+		sentence_number(finding, path->prefix);
+	}
+	sentence_text(finding, " lose TLS: since ");
+	sentence_time(finding, path->since_ns / NS_PER_S);
+	sentence_text(finding, " ");
+	sentence_number(finding, path->lost);
+	sentence_text(finding, " of ");
+	sentence_number(finding, path->lost + path->upgraded);
+	sentence_text(finding, " to ");
+	sentence_count(finding, path->servers, "server");
+	sentence_text(finding, " known to offer it, usually below ");
+	sentence_number(finding, path->quiet_percent);
+	sentence_text(finding, " %: something on this path breaks it.");
+}
+
+void history_path_finding(const struct path_state *path, struct finding *finding)
+{
+	*finding = (struct finding){
+	    .rule = RULE_PATH_DOWNGRADE,
+	    .severity = SEVERITY_CRITICAL,
+	    .confidence = CONFIDENCE_HIGH,
+	    .reason = path->network.version == 0 ? "all-networks" : "client-network",
+	};
+	say_path(finding, path);
+}
+
+/* Whether this observation decides that the session lost, or got, its upgrade. */
+static bool is_trial(const struct history *history, const struct observation *observation,
+		     bool *lost)
+{
+	const struct session_facts *facts = &observation->facts;
+	if (history_news(observation, MILESTONE_TLS_UP)) {
+		*lost = false;
+		return facts->starttls_code == 220;
+	}
+	*lost = true;
+	if (history_news(observation, MILESTONE_EHLO_REPLY) &&
+	    history_stripped(history, facts) != NULL)
+		return true;
+	if (history_news(observation, MILESTONE_STARTTLS_REPLY) && facts->starttls_code != 220 &&
+	    facts->starttls_code != 0)
+		return true;
+	return history_news(observation,
+			    MILESTONE_MASKED | MILESTONE_TLS_FAILED | MILESTONE_EHLO_REFUSED);
+}
+
+void history_find_path_downgrade(struct history *history, const struct observation *observation,
+				 uint32_t already, struct verdict *verdict)
+{
+	const struct session_facts *facts = &observation->facts;
+	const struct server_memory *server = history_server(history, &facts->server);
+	struct path_trial trial = {
+	    .session = session_identity_of(facts),
+	    .network = history_client_network(history, facts),
+	    .prefix = history_client_prefix(history, facts),
+	    .time_ns = observation->time_ns,
+	};
+	if (server == NULL || !history_may_teach(facts) || !server_memory_offers(server) ||
+	    !is_trial(history, observation, &trial.lost))
+		return;
+	struct path_state raised;
+	if (path_watch_trial(history->paths, &trial, &raised)) {
+		history->raised_lost = raised.lost;
+		struct finding *finding = history_raise(verdict, already, RULE_PATH_DOWNGRADE);
+		if (finding != NULL)
+			history_path_finding(&raised, finding);
+	}
+	struct stripped *stripped = history_stripped(history, facts);
+	if (stripped != NULL && !stripped->absorbed)
+		stripped->absorbed = path_watch_absorb(history->paths, facts->tap, &trial.network);
+}
+
+static const char *offer_words(enum tri offered)
+{
+	return offered == TRI_TRUE ? "STARTTLS offered" : "STARTTLS not offered";
+}
+
+static void say_view(const struct history *history, struct finding *finding,
+		     const struct tap_divergence *divergence, const struct tap_view *view)
+{
+	if (history->config.tap_names != NULL && view->tap < history->config.tap_count) {
+		sentence_wire(finding, span_str(history->config.tap_names[view->tap]));
+	} else {
+		sentence_text(finding, "tap ");
+		sentence_number(finding, view->tap);
+	}
+	sentence_text(finding, " saw ");
+	switch (divergence->difference) {
+	case TAP_DIFFERS_OFFER:
+		sentence_text(finding, offer_words(view->offered));
+		break;
+	case TAP_DIFFERS_REPLY:
+		sentence_text(finding, "STARTTLS answered with ");
+		sentence_number(finding, view->starttls_code);
+		break;
+	case TAP_DIFFERS_CERTIFICATE: {
+		static const char digits[] = "0123456789abcdef";
+		char hex[17] = {0};
+		for (unsigned i = 0; i < 8; i++) {
+			hex[2 * i] = digits[view->certificate_sha256[i] >> 4];
+			hex[2 * i + 1] = digits[view->certificate_sha256[i] & 15];
+		}
+		sentence_text(finding, "certificate ");
+		sentence_text(finding, hex);
+		break;
+	}
+	case TAP_DIFFERS_REQUEST:
+		sentence_text(finding, view->requested == TRI_TRUE ? "STARTTLS requested"
+								   : "STARTTLS not requested");
+		break;
+	case TAP_SAME:
+		break;
+	}
+}
+
+void history_find_tap_divergence(struct history *history, const struct observation *observation,
+				 uint32_t already, struct verdict *verdict)
+{
+	static const char *const reasons[] = {
+	    [TAP_DIFFERS_OFFER] = "offer",
+	    [TAP_DIFFERS_REPLY] = "reply",
+	    [TAP_DIFFERS_CERTIFICATE] = "certificate",
+	    [TAP_DIFFERS_REQUEST] = "request",
+	};
+	struct tap_divergence divergence;
+	if (history->taps == NULL || !tap_match_compare(history->taps, observation, &divergence))
+		return;
+	struct finding *finding = history_raise(verdict, already, RULE_TAP_DIVERGENCE);
+	if (finding == NULL)
+		return;
+	finding->severity = SEVERITY_CRITICAL;
+	finding->confidence = divergence.proxied ? CONFIDENCE_HIGH : CONFIDENCE_CERTAIN;
+	finding->reason = reasons[divergence.difference];
+	sentence_text(finding, "The same session looked different at two taps: ");
+	say_view(history, finding, &divergence, &divergence.here);
+	sentence_text(finding, ", ");
+	say_view(history, finding, &divergence, &divergence.there);
+	sentence_text(finding, divergence.proxied
+				   ? ". It was changed between them, by something that opens a "
+				     "connection of its own."
+				   : ". It was changed between them.");
+}
+
+bool history_next_path(struct history *history, int64_t now_ns, int64_t window_ns, bool finish,
+		       struct path_state *path)
+{
+	return path_watch_next(history->paths, now_ns, window_ns, finish, path);
+}
