@@ -42,6 +42,7 @@ struct flow {
 	uint16_t vlan_outer, vlan_inner;
 	uint32_t later, earlier;      /* its neighbours in the timer slot */
 	uint32_t slot;                /* of the timer wheel */
+	uint32_t hold;                /* its place in the hold queue; 0: it is not in it */
 	struct evidence_trail trail;  /* with --evidence */
 	struct smtp_session *session; /* from the first payload on */
 };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/pipeline.h"
 
+#include "sensor/hold_queue.h"
+
 #include <stdlib.h>
 
 /* What pipeline_next() goes on with. */
 enum pipeline_stage {
 	STAGE_IDLE,
-	STAGE_EXPIRE,  /* connections whose time is over, before the frame is looked at */
+	STAGE_TIME,    /* holds and connections whose time is over, before the frame is looked at */
 	STAGE_SEGMENT, /* the frame's segment is to be pushed */
 	STAGE_PULL,    /* its events */
 	STAGE_FINISH,  /* the input is over: each connection in turn */
@@ -27,6 +29,7 @@ struct pipeline {
 	struct packet_decoder packets;
 	struct stream_pool streams;
 	struct flow_table *flows;
+	struct hold_queue holds;
 	struct dialogue_ring dialogues;
 	struct evidence_ring evidence;
 	uint8_t *evidence_out;
@@ -40,6 +43,8 @@ struct pipeline {
 	struct pipeline_counters counters;
 
 	int64_t clock_ns;
+	int64_t step_ns; /* of the frame that drives the clock, and */
+	uint64_t step_ordinal;
 	int64_t time_ns; /* of the frame or event under hand */
 	uint64_t ordinal;
 
@@ -54,7 +59,8 @@ struct pipeline {
 	bool closing; /* its stream is being finished */
 	enum session_closed_by closed_by;
 	bool remove;                /* it leaves the table once it is closed */
-	enum pipeline_stage resume; /* after the close */
+	enum pipeline_stage resume; /* after the pull or the close */
+	int64_t lag_ns;             /* by which its packets are older than the clock */
 	uint32_t walk;
 
 	struct smtp_session *spent; /* session of a last observation, freed at the next call */
@@ -75,6 +81,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	}
 	dialogue_ring_init(&p->dialogues, &p->budget, config->dialogue_ring);
 	p->flows = flow_table_create(&p->budget, &config->flows, &config->hash_key);
+	hold_queue_init(&p->holds, &p->budget);
 	p->certificates =
 	    certificate_cache_create(&p->budget, config->anchors, config->certificates);
 	p->digester = digester_create();
@@ -117,6 +124,7 @@ void pipeline_destroy(struct pipeline *p)
 		}
 		flow_table_destroy(p->flows);
 	}
+	hold_queue_free(&p->holds);
 	packet_decoder_free(&p->packets);
 	if (p->certificates != NULL)
 		certificate_cache_destroy(p->certificates);
@@ -443,6 +451,7 @@ static bool close_end(struct pipeline *p, struct observation *o)
 		flow->session = NULL;
 	}
 	stream_free(&p->streams, &flow->stream);
+	hold_queue_set(&p->holds, flow, INT64_MAX);
 	flow->over = true;
 	if (p->remove)
 		flow_remove(p->flows, flow);
@@ -538,6 +547,8 @@ static void segment_push(struct pipeline *p)
 	flow->bytes[side] += segment->payload_len;
 	p->flow = flow;
 	p->side = side;
+	p->lag_ns = p->clock_ns - p->time_ns;
+	p->resume = STAGE_IDLE;
 	p->stage = STAGE_PULL;
 }
 
@@ -578,9 +589,10 @@ void pipeline_clock(struct pipeline *p, int64_t time_ns, uint64_t ordinal)
 		p->counters.time_backwards++;
 	else
 		p->clock_ns = time_ns;
-	p->time_ns = time_ns;
+	p->time_ns = p->step_ns = time_ns;
+	p->step_ordinal = ordinal;
 	if (p->stage == STAGE_IDLE)
-		p->stage = STAGE_EXPIRE;
+		p->stage = STAGE_TIME;
 }
 
 void pipeline_packet(struct pipeline *p, const struct pipeline_frame *frame)
@@ -611,15 +623,44 @@ void pipeline_finish(struct pipeline *p, uint64_t ordinal)
 	p->stage = STAGE_FINISH;
 }
 
-static void expire_next(struct pipeline *p)
+/*
+ * The stream gave its last event: says until when it holds what it still holds. A hold is
+ * as long by the clock as by the stream's packets: those of an input that is not in the
+ * order of time may be older than the clock, and what is missing may yet come behind them.
+ */
+static void hold_note(struct pipeline *p, struct flow *flow)
 {
-	struct flow *flow = flow_expired(p->flows, p->clock_ns);
+	int64_t due_ns = stream_deadline(&p->streams, &flow->stream);
+	if (due_ns != INT64_MAX)
+		due_ns = due_ns > INT64_MAX - p->lag_ns ? INT64_MAX : due_ns + p->lag_ns;
+	hold_queue_set(&p->holds, flow, due_ns);
+}
+
+/* The hold of a connection is over: what waited behind it comes by pulling. */
+static void hold_end(struct pipeline *p, struct flow *flow)
+{
+	p->flow = flow;
+	p->lag_ns = hold_queue_due(&p->holds, flow) - stream_deadline(&p->streams, &flow->stream);
+	p->resume = STAGE_TIME;
+	p->stage = STAGE_PULL;
+	stream_tick(&p->streams, &flow->stream, p->clock_ns - p->lag_ns);
+}
+
+/* What the clock brings with it, one connection at a time; then the segment, if one waits. */
+static void time_pass(struct pipeline *p)
+{
+	p->ordinal = p->step_ordinal;
+	p->time_ns = p->step_ns;
+	struct flow *flow = hold_queue_first(&p->holds, p->clock_ns);
 	if (flow != NULL) {
-		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_EXPIRE);
+		hold_end(p, flow);
 		return;
 	}
-	p->ordinal = p->frame.ordinal;
-	p->time_ns = p->frame.time_ns;
+	flow = flow_expired(p->flows, p->clock_ns);
+	if (flow != NULL) {
+		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_TIME);
+		return;
+	}
 	p->stage = p->segment_waits ? STAGE_SEGMENT : STAGE_IDLE;
 	p->segment_waits = false;
 }
@@ -636,8 +677,8 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 		switch (p->stage) {
 		case STAGE_IDLE:
 			return false;
-		case STAGE_EXPIRE:
-			expire_next(p);
+		case STAGE_TIME:
+			time_pass(p);
 			break;
 		case STAGE_SEGMENT:
 			segment_push(p);
@@ -655,10 +696,11 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 				break;
 			}
 			if (stream_closed(&p->flow->stream)) {
-				close_begin(p, p->flow, CLOSED_BY_FIN, false, STAGE_IDLE);
+				close_begin(p, p->flow, CLOSED_BY_FIN, false, p->resume);
 				break;
 			}
-			p->stage = STAGE_IDLE;
+			hold_note(p, p->flow);
+			p->stage = p->resume;
 			break;
 		case STAGE_FINISH: {
 			struct flow *flow = flow_next(p->flows, &p->walk);
