@@ -14,7 +14,9 @@
 static struct ndpi_detection_module_struct *detection_start(void)
 {
 #if NDPI_RELEASE < 410
-	struct ndpi_detection_module_struct *module = ndpi_init_detection_module(ndpi_no_prefs);
+	/* Addresses of the Tor network mean nothing to flows whose addresses are made up. */
+	struct ndpi_detection_module_struct *module =
+	    ndpi_init_detection_module(ndpi_dont_load_tor_hosts | ndpi_dont_init_libgcrypt);
 #else
 	struct ndpi_detection_module_struct *module = ndpi_init_detection_module(NULL);
 #endif

@@ -2,12 +2,14 @@
 #include "decoders/certificate.h"
 
 #include "decoders/addr.h"
+#include "decoders/public_key.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
@@ -189,7 +191,7 @@ static void draft_alternative_names(struct draft *draft, const X509 *certificate
 	GENERAL_NAMES_free(names);
 }
 
-static void draft_key(struct certificate_info *info, const X509 *certificate)
+static void draft_key(struct certificate_info *info, X509 *certificate)
 {
 	EVP_PKEY *key = X509_get0_pubkey(certificate);
 	if (key == NULL)
@@ -257,41 +259,94 @@ static bool seconds_of(const ASN1_TIME *time, int64_t *seconds)
 	return true;
 }
 
-static X509 *decode(struct span der)
+static X509 *decode_into(X509 *certificate, struct span der)
 {
-	if (der.len == 0 || der.len > CERTIFICATE_DER_MAX)
+	if (der.len == 0 || der.len > CERTIFICATE_DER_MAX) {
+		X509_free(certificate);
 		return NULL;
+	}
 	const unsigned char *at = der.ptr;
-	X509 *certificate = d2i_X509(NULL, &at, (long)der.len);
-	ERR_clear_error();
-	return certificate;
+	X509 *decoded = d2i_X509(certificate != NULL ? &certificate : NULL, &at, (long)der.len);
+	ERR_clear_error(); /* on failure d2i freed what it was given */
+	return decoded;
 }
 
-/* Fills draft from der. False when it is no certificate. */
-static bool parse_certificate(struct draft *draft, struct digester *digester, struct span der)
+static X509 *decode(struct span der)
+{
+	return decode_into(NULL, der);
+}
+
+/* The key where it is of a usual kind; info is as it was otherwise. */
+static bool draft_usual_key(struct certificate_info *info, struct span der)
+{
+	switch (public_key_read(der, &info->key_bits)) {
+	case PUBLIC_KEY_RSA:
+		info->key = CERTIFICATE_KEY_RSA;
+		return true;
+	case PUBLIC_KEY_EC:
+		info->key = CERTIFICATE_KEY_EC;
+		return true;
+	case PUBLIC_KEY_EDDSA:
+		info->key = CERTIFICATE_KEY_EDDSA;
+		return true;
+	case PUBLIC_KEY_OTHER:
+		break;
+	}
+	return false;
+}
+
+/*
+ * What the key tells: its digest, and by its kind and size. A certificate of the keyless
+ * context was decoded without its key; where that is needed (an unusual one, or to see
+ * whether it may have signed its own certificate) *certificate is decoded once more.
+ */
+static bool draft_public_key(struct draft *draft, struct digester *digester, X509 **certificate,
+			     struct span der)
 {
 	struct certificate_info *info = &draft->info;
-	X509 *certificate = decode(der);
+	uint8_t *bytes = NULL;
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(*certificate), &bytes);
+	struct span key = span_of(bytes, len > 0 ? (size_t)len : 0);
+	bool self_issued = (X509_get_extension_flags(*certificate) & EXFLAG_SI) != 0;
+
+	if (key.len > 0)
+		(void)digest_bytes(digester, DIGEST_SHA256, key, info->key_sha256);
+	bool known = !self_issued && draft_usual_key(info, key);
+	OPENSSL_free(bytes);
+	if (known)
+		return true;
+	X509_free(*certificate);
+	*certificate = decode(der);
+	if (*certificate == NULL)
+		return false;
+	draft_key(info, *certificate);
+	info->self_signed = (X509_get_extension_flags(*certificate) & EXFLAG_SS) != 0;
+	return true;
+}
+
+/*
+ * Fills draft from der. False when it is no certificate. keyless: a context without any
+ * provider, in which OpenSSL does not look for decoders of the public key: that search is
+ * most of what decoding a certificate costs.
+ */
+static bool parse_certificate(struct draft *draft, struct digester *digester, OSSL_LIB_CTX *keyless,
+			      struct span der)
+{
+	struct certificate_info *info = &draft->info;
+	X509 *certificate = decode_into(X509_new_ex(keyless, NULL), der);
 	if (certificate == NULL)
 		return false;
 	bool ok = seconds_of(X509_get0_notBefore(certificate), &info->not_before) &&
-		  seconds_of(X509_get0_notAfter(certificate), &info->not_after);
+		  seconds_of(X509_get0_notAfter(certificate), &info->not_after) &&
+		  draft_public_key(draft, digester, &certificate, der);
 	if (ok) {
 		const X509_NAME *subject = X509_get_subject_name(certificate);
-		uint8_t *key = NULL;
 		info->subject = draft_name(draft, subject);
 		info->issuer = draft_name(draft, X509_get_issuer_name(certificate));
 		info->common_name = draft_common_name(draft, subject);
 		draft_serial(draft, certificate);
 		draft_alternative_names(draft, certificate);
-		draft_key(info, certificate);
 		info->signature_hash = signature_hash_of(certificate);
-		info->self_signed = (X509_get_extension_flags(certificate) & EXFLAG_SS) != 0;
-		int key_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key);
-		if (key_len > 0)
-			(void)digest_bytes(digester, DIGEST_SHA256, span_of(key, (size_t)key_len),
-					   info->key_sha256);
-		OPENSSL_free(key);
 	}
 	X509_free(certificate);
 	ERR_clear_error();
@@ -443,6 +498,8 @@ struct certificate_cache {
 	const struct certificate_anchors *anchors;
 	struct digester *digester;
 	struct draft *draft; /* working room, too large for a stack */
+	OSSL_LIB_CTX *keyless;  /* see parse_certificate() */
+	OSSL_PROVIDER *nothing; /* its provider, which has no algorithms */
 	size_t cap, count, hand, buckets;
 	struct entry **slots;           /* cap of them, for the clock; the first count are used */
 	struct entry **table;           /* buckets of them */
@@ -465,11 +522,14 @@ struct certificate_cache *certificate_cache_create(struct budget *budget,
 	while (cache->buckets < cache->cap && cache->buckets <= SIZE_MAX / 4)
 		cache->buckets *= 2;
 	cache->digester = digester_create();
+	cache->keyless = OSSL_LIB_CTX_new();
+	if (cache->keyless != NULL)
+		cache->nothing = OSSL_PROVIDER_load(cache->keyless, "null");
 	cache->draft = budget_alloc(budget, sizeof *cache->draft);
 	cache->slots = budget_calloc(budget, cache->cap, sizeof(struct entry *));
 	cache->table = budget_calloc(budget, cache->buckets, sizeof(struct entry *));
-	if (cache->digester == NULL || cache->draft == NULL || cache->slots == NULL ||
-	    cache->table == NULL) {
+	if (cache->digester == NULL || cache->nothing == NULL || cache->draft == NULL ||
+	    cache->slots == NULL || cache->table == NULL) {
 		certificate_cache_destroy(cache);
 		return NULL;
 	}
@@ -484,6 +544,9 @@ void certificate_cache_destroy(struct certificate_cache *cache)
 	for (size_t i = 0; i < cache->count; i++)
 		budget_free(budget, cache->slots[i], cache->slots[i]->size);
 	digester_destroy(cache->digester);
+	if (cache->nothing != NULL)
+		(void)OSSL_PROVIDER_unload(cache->nothing);
+	OSSL_LIB_CTX_free(cache->keyless);
 	budget_free(budget, cache->draft, sizeof *cache->draft);
 	budget_free(budget, cache->slots, cache->cap * sizeof(struct entry *));
 	budget_free(budget, cache->table, cache->buckets * sizeof(struct entry *));
@@ -588,7 +651,7 @@ static struct entry *add_entry(struct certificate_cache *cache, struct span der,
 	struct draft *draft = cache->draft;
 	memset(&draft->info, 0, sizeof draft->info);
 	draft->text_len = 0;
-	if (!parse_certificate(draft, cache->digester, der)) {
+	if (!parse_certificate(draft, cache->digester, cache->keyless, der)) {
 		cache->counts.malformed++;
 		return NULL;
 	}
