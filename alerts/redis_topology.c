@@ -21,6 +21,7 @@ struct redis_topology {
 	size_t node_max;
 	uint16_t *owners; /* of each slot: index in nodes, or NO_NODE; cluster only */
 	bool mapped;      /* owners holds an answer to CLUSTER SLOTS */
+	uint64_t connections;
 };
 
 /* CRC-16/XMODEM, the cluster's key hash. */
@@ -216,6 +217,14 @@ static bool is_master(struct redis_link *link, struct redis_error *error)
 	return master;
 }
 
+/* Connects to the node. False: why is in error. */
+static bool open_node(struct redis_topology *topology, struct node *node, struct redis_error *error)
+{
+	node->link = redis_link_open(&node->endpoint, &topology->config.link, error);
+	topology->connections += node->link != NULL;
+	return node->link != NULL;
+}
+
 static struct redis_link *connect_single(struct redis_topology *topology, struct redis_error *error)
 {
 	struct node *node = &topology->nodes[0];
@@ -227,8 +236,7 @@ static struct redis_link *connect_single(struct redis_topology *topology, struct
 		node->endpoint = topology->url->seeds[0];
 	else if (!find_master(topology, &node->endpoint, error))
 		return NULL;
-	node->link = redis_link_open(&node->endpoint, &topology->config.link, error);
-	if (node->link != NULL && topology->url->kind == REDIS_SENTINEL &&
+	if (open_node(topology, node, error) && topology->url->kind == REDIS_SENTINEL &&
 	    !is_master(node->link, error)) {
 		redis_link_close(node->link);
 		node->link = NULL;
@@ -342,9 +350,7 @@ static struct redis_link *connect_node(struct redis_topology *topology, uint16_t
 		return NULL;
 	}
 	struct node *node = &topology->nodes[index];
-	if (node->link == NULL)
-		node->link = redis_link_open(&node->endpoint, &topology->config.link, error);
-	if (node->link == NULL)
+	if (node->link == NULL && !open_node(topology, node, error))
 		topology->mapped = false;
 	return node->link;
 }
@@ -411,4 +417,9 @@ bool redis_topology_check(struct redis_topology *topology)
 		return true;
 	redis_topology_drop(topology, topology->nodes[0].link);
 	return false;
+}
+
+uint64_t redis_topology_connections(const struct redis_topology *topology)
+{
+	return topology->connections;
 }

@@ -57,6 +57,9 @@ struct redis_link *redis_topology_ask(struct redis_topology *topology, struct sp
  */
 bool redis_topology_check(struct redis_topology *topology);
 
+/* Connections made so far to servers that hold data. */
+uint64_t redis_topology_connections(const struct redis_topology *topology);
+
 /* The hash slot of a key, with its hash tag (Redis Cluster Specification). */
 unsigned redis_key_slot(struct span key);
 

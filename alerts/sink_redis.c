@@ -20,7 +20,6 @@
 #define MASTER_CHECK_MS    10000
 #define KEY_SIZE           320
 #define NUMBER_SIZE        24
-#define OWN_FIELDS         24
 
 struct sink_redis {
 	struct sink_redis_config config;
@@ -54,9 +53,7 @@ struct sink_redis {
 	struct outbox_queue sessions;
 	uint64_t next_session;
 	struct sink_redis_stats stats;
-	struct sink_redis_field fields[SINK_REDIS_FIELDS_MAX];
-	size_t field_count;
-	uint8_t field_bytes[SINK_REDIS_FIELD_BYTES_MAX];
+	struct heartbeat told; /* what the caller wants the heartbeat to say */
 };
 
 /* What became of an attempt. */
@@ -547,80 +544,40 @@ static bool deliver_sessions(struct sink_redis *sink)
 	return true;
 }
 
-/* The heartbeat's words: the caller's fields and the sink's own. */
-struct heartbeat {
-	struct span words[2 + 2 * (SINK_REDIS_FIELDS_MAX + OWN_FIELDS)];
-	size_t count;
-	char numbers[OWN_FIELDS][NUMBER_SIZE + 8];
-	size_t number_count;
-	uint8_t bytes[SINK_REDIS_FIELD_BYTES_MAX];
-};
-
-static void add_number(struct heartbeat *beat, const char *name, uint64_t value)
-{
-	char *text = beat->numbers[beat->number_count++];
-
-	(void)snprintf(text, sizeof(beat->numbers[0]), "%llu", (unsigned long long)value);
-	beat->words[beat->count++] = span_str(name);
-	beat->words[beat->count++] = span_str(text);
-}
-
-static void add_time(struct heartbeat *beat)
-{
-	char *text = beat->numbers[beat->number_count++];
-	struct timespec now;
-	struct tm utc;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &utc);
-	(void)strftime(text, sizeof(beat->numbers[0]), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	beat->words[beat->count++] = span_str("time");
-	beat->words[beat->count++] = span_str(text);
-}
-
+/* What the caller told, the time, and what is known here. */
 static void fill_heartbeat(struct sink_redis *sink, struct heartbeat *beat)
 {
 	struct outbox_stats outbox = outbox_stats(sink->outbox);
+	struct timespec now;
 
-	beat->words[beat->count++] = span_str("HSET");
-	beat->words[beat->count++] = span_str(sink->sensor_key);
 	pthread_mutex_lock(&sink->lock);
-	struct sink_redis_stats stats = sink->stats;
-	memcpy(beat->bytes, sink->field_bytes, sizeof(beat->bytes));
-	for (size_t i = 0; i < sink->field_count; i++) {
-		const struct sink_redis_field *field = &sink->fields[i];
-		beat->words[beat->count++] =
-		    span_of(beat->bytes + (field->name.ptr - sink->field_bytes), field->name.len);
-		beat->words[beat->count++] =
-		    span_of(beat->bytes + (field->value.ptr - sink->field_bytes), field->value.len);
-	}
+	sink->stats.connections = redis_topology_connections(sink->topology);
+	struct sink_redis_stats redis = sink->stats;
+	*beat = sink->told;
 	pthread_mutex_unlock(&sink->lock);
-	add_time(beat);
-	add_number(beat, "alerts_delivered", stats.delivered);
-	add_number(beat, "alerts_pending", outbox.pending);
-	add_number(beat, "alerts_recovered", outbox.recovered);
-	add_number(beat, "alerts_dropped_low", outbox.dropped[0]);
-	add_number(beat, "alerts_dropped_medium", outbox.dropped[1]);
-	add_number(beat, "alerts_dropped_high", outbox.dropped[2]);
-	add_number(beat, "alerts_dropped_critical", outbox.dropped[3]);
-	add_number(beat, "alerts_expired", outbox.expired);
-	add_number(beat, "alerts_dead_letters", outbox.dead_letters);
-	add_number(beat, "alerts_too_large", outbox.too_large);
-	add_number(beat, "outbox_bytes", outbox.pending_bytes);
-	add_number(beat, "outbox_degraded", outbox.degraded);
-	add_number(beat, "outbox_write_errors", outbox.write_errors);
-	add_number(beat, "outbox_sync_errors", outbox.sync_errors);
-	add_number(beat, "outbox_corrupt_records", outbox.corrupt_records);
-	add_number(beat, "outbox_torn_tails", outbox.torn_tails);
-	add_number(beat, "redis_failures", stats.failures);
-	add_number(beat, "sessions_delivered", stats.sessions_delivered);
-	add_number(beat, "sessions_dropped", stats.sessions_dropped);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)heartbeat_add_time(beat, span_str("time"),
+				 (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+#define HEARTBEAT_DELIVERY(name, source, meaning)                                                  \
+	(void)heartbeat_add_number(beat, span_str(#name), source);
+#include "alerts/heartbeat.def"
+}
+
+/* HSET with all fields. False: no memory. */
+static bool append_heartbeat(const struct sink_redis *sink, struct redis_link *link,
+			     const struct heartbeat *beat)
+{
+	struct span words[2 + 2 * HEARTBEAT_FIELDS_MAX] = {span_str("HSET"),
+							   span_str(sink->sensor_key)};
+
+	heartbeat_words(beat, words + 2);
+	return redis_link_append(link, words, 2 + 2 * beat->count);
 }
 
 /* Sends the heartbeat as a transaction, so that it cannot stay without an end. */
 static bool send_heartbeat(struct sink_redis *sink)
 {
-	struct heartbeat beat = {.count = 0};
+	struct heartbeat beat;
 	char seconds[NUMBER_SIZE];
 	const char *const expire[] = {"EXPIRE", sink->sensor_key, seconds};
 	struct redis_error error;
@@ -632,7 +589,7 @@ static bool send_heartbeat(struct sink_redis *sink)
 		return false;
 	fill_heartbeat(sink, &beat);
 	(void)snprintf(seconds, sizeof(seconds), "%u", sink->config.heartbeat_s * 3);
-	bool sent = append_word(link, "MULTI") && redis_link_append(link, beat.words, beat.count) &&
+	bool sent = append_word(link, "MULTI") && append_heartbeat(sink, link, &beat) &&
 		    append_words(link, expire, 3) && append_word(link, "EXEC") &&
 		    redis_link_flush(link, &error);
 	for (size_t i = 0; sent && i < 4; i++) {
@@ -657,6 +614,15 @@ static bool send_heartbeat(struct sink_redis *sink)
 	return good;
 }
 
+/* A heart beats once it was told what to say. */
+static bool has_heartbeat(struct sink_redis *sink)
+{
+	pthread_mutex_lock(&sink->lock);
+	bool told = sink->told.count > 0;
+	pthread_mutex_unlock(&sink->lock);
+	return told && sink->config.heartbeat_s > 0;
+}
+
 /* What is due by the clock. */
 static void tick(struct sink_redis *sink)
 {
@@ -666,7 +632,7 @@ static void tick(struct sink_redis *sink)
 		sink->next_check_ms = now + MASTER_CHECK_MS;
 		(void)redis_topology_check(sink->topology);
 	}
-	if (sink->config.heartbeat_s > 0 && now >= sink->next_heartbeat_ms) {
+	if (has_heartbeat(sink) && now >= sink->next_heartbeat_ms) {
 		sink->next_heartbeat_ms = now + (int64_t)sink->config.heartbeat_s * 1000;
 		(void)send_heartbeat(sink);
 	}
@@ -683,7 +649,7 @@ static void wait_for_work(struct sink_redis *sink)
 	int64_t due = sink->next_check_ms;
 	uint64_t ignored;
 
-	if (sink->config.heartbeat_s > 0 && sink->next_heartbeat_ms < due)
+	if (has_heartbeat(sink) && sink->next_heartbeat_ms < due)
 		due = sink->next_heartbeat_ms;
 	int64_t left = due - now_ms();
 	(void)poll(fds, 3, left < 0 ? 0 : (int)left);
@@ -720,7 +686,7 @@ static void *run_sink(void *argument)
 		}
 	}
 	/* The last word of a sensor that ends: what it has counted. */
-	if (sink->config.heartbeat_s > 0 && !closing_now(sink))
+	if (has_heartbeat(sink) && !closing_now(sink))
 		(void)send_heartbeat(sink);
 	pthread_mutex_lock(&sink->lock);
 	sink->ended = true;
@@ -842,33 +808,14 @@ bool sink_redis_session(struct sink_redis *sink, struct span json)
 	return dropped == 0;
 }
 
-/* Copies text to the heartbeat's bytes; the caller has checked that there is room. */
-static struct span keep(struct sink_redis *sink, size_t *used, struct span text)
+void sink_redis_set_heartbeat(struct sink_redis *sink, const struct heartbeat *told)
 {
-	struct span copy = span_of(sink->field_bytes + *used, text.len);
-
-	if (text.len > 0)
-		memcpy(sink->field_bytes + *used, text.ptr, text.len);
-	*used += text.len;
-	return copy;
-}
-
-void sink_redis_set_heartbeat(struct sink_redis *sink, const struct sink_redis_field *fields,
-			      size_t count)
-{
-	size_t used = 0;
-
 	pthread_mutex_lock(&sink->lock);
-	sink->field_count = 0;
-	for (size_t i = 0; i < count && sink->field_count < SINK_REDIS_FIELDS_MAX; i++) {
-		size_t room = sizeof(sink->field_bytes) - used;
-		if (fields[i].name.len > room || fields[i].value.len > room - fields[i].name.len)
-			continue;
-		struct sink_redis_field *field = &sink->fields[sink->field_count++];
-		field->name = keep(sink, &used, fields[i].name);
-		field->value = keep(sink, &used, fields[i].value);
-	}
+	bool first = sink->told.count == 0;
+	sink->told = *told;
 	pthread_mutex_unlock(&sink->lock);
+	if (first)
+		wake(sink->wake_fd);
 }
 
 struct sink_redis_stats sink_redis_stats(struct sink_redis *sink)

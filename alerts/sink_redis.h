@@ -19,6 +19,7 @@
 #ifndef ALERTS_SINK_REDIS_H
 #define ALERTS_SINK_REDIS_H
 
+#include "alerts/heartbeat.h"
 #include "alerts/notices.h"
 #include "alerts/outbox.h"
 #include "alerts/redis_topology.h"
@@ -58,17 +59,9 @@ struct sink_redis_stats {
 	uint64_t sessions_delivered;
 	uint64_t sessions_dropped;
 	uint64_t heartbeats;
+	uint64_t connections; /* made to Redis, sentinels not counted */
 	char last_error[200]; /* of the last failure, for logs */
 };
-
-/* A field of the heartbeat. */
-struct sink_redis_field {
-	struct span name;
-	struct span value;
-};
-
-#define SINK_REDIS_FIELDS_MAX      96
-#define SINK_REDIS_FIELD_BYTES_MAX 8192
 
 struct sink_redis;
 
@@ -87,10 +80,9 @@ bool sink_redis_session(struct sink_redis *sink, struct span json);
 
 /*
  * What the next heartbeats say, besides what the sink itself knows: version,
- * counters, capture drops. Copied; fields beyond the caps above are left out.
+ * counters, capture drops. Copied. There is no heartbeat before the first call.
  */
-void sink_redis_set_heartbeat(struct sink_redis *sink, const struct sink_redis_field *fields,
-			      size_t count);
+void sink_redis_set_heartbeat(struct sink_redis *sink, const struct heartbeat *told);
 
 struct sink_redis_stats sink_redis_stats(struct sink_redis *sink);
 

@@ -168,8 +168,11 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		uint64_t ordinal = replay->ordinal++;
 		check_link_type(replay, set, &packet);
 		list_input(replay, set, packet.file_id);
-		if ((ordinal & 0xffff) == 0)
+		if ((ordinal & 0xffff) == 0) {
 			show_progress(replay, capture_set_counts(set).bytes_read);
+			run_flush(replay->run);
+			run_heartbeat(replay->run, NULL, 0);
+		}
 		if (!filter_admits(replay, &packet))
 			continue;
 		struct pipeline_frame frame = {
@@ -307,6 +310,7 @@ int cmd_replay(const struct options *options)
 		}
 	}
 	signals_catch();
+	run_heartbeat(replay.run, NULL, 0);
 	if (isatty(STDERR_FILENO) && !options->quiet) {
 		replay.size = input_size(options);
 		replay.progress_shown = 0;
@@ -326,6 +330,7 @@ int cmd_replay(const struct options *options)
 			 "%" PRIu64 " %s no capture and %s skipped", replay.skipped,
 			 replay.skipped == 1 ? "file is" : "files are",
 			 replay.skipped == 1 ? "was" : "were");
+	run_heartbeat(replay.run, NULL, 0);
 	filter_free(replay.filter);
 	free(replay.listed);
 	free((void *)(uintptr_t)replay.paths);

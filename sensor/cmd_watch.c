@@ -18,12 +18,44 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Tells the heartbeat what was counted, here and in the kernel. */
+static void tell_heartbeat(struct run *run, struct capture_live *live, size_t count)
+{
+	struct counters_interface interfaces[LIMIT_LIVE_INTERFACES];
+	size_t n = count < LIMIT_LIVE_INTERFACES ? count : LIMIT_LIVE_INTERFACES;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct capture_live_stats stats = capture_live_stats(live, i);
+		interfaces[i] = (struct counters_interface){
+		    .name = capture_live_interface(live, i),
+		    .received = stats.received,
+		    .dropped_kernel = stats.dropped_kernel,
+		    .dropped_interface = stats.dropped_interface,
+		};
+	}
+	run_heartbeat(run, interfaces, n);
+}
+
+/* What is due once a second, busy or not. Time may go backwards. */
+static void upkeep(struct run *run, struct capture_live *live, size_t count, int64_t time_ns,
+		   int64_t *last_ns)
+{
+	if (time_ns >= *last_ns && time_ns - *last_ns < LIMIT_UPKEEP_NS)
+		return;
+	*last_ns = time_ns;
+	run_flush(run);
+	tell_heartbeat(run, live, count);
+}
+
 /* Returns the number of packets. */
-static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, size_t untapped,
-				    bool *failed)
+static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, size_t count,
+				    size_t untapped, bool *failed)
 {
 	struct capture_packet packet;
 	uint64_t ordinal = 0;
+	int64_t upkeep_ns = 0;
+
+	tell_heartbeat(run, live, count);
 
 	for (;;) {
 		enum live_status status = capture_live_next(live, &packet);
@@ -43,15 +75,19 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 				       : 0,
 			};
 			run_frame(run, &frame);
+			upkeep(run, live, count, packet.time_ns, &upkeep_ns);
 			break;
 		}
-		case LIVE_IDLE:
+		case LIVE_IDLE: {
+			int64_t now = now_ns();
 			/* Only now is nothing left in the kernel's blocks. */
 			if (signals_stop_asked())
 				return ordinal;
-			run_clock(run, now_ns(), ordinal);
+			run_clock(run, now, ordinal);
 			run_flush(run);
+			upkeep(run, live, count, now, &upkeep_ns);
 			break;
+		}
 		case LIVE_INTERRUPTED:
 			break;
 		case LIVE_FAULT:
@@ -121,8 +157,9 @@ static int watch(const struct options *options, struct capture_live *live, size_
 		return STATUS_INCOMPLETE;
 	}
 	signals_catch();
-	uint64_t packets = watch_until_stopped(run, live, options->interfaces.count, &failed);
+	uint64_t packets = watch_until_stopped(run, live, count, options->interfaces.count, &failed);
 	run_end_world(run, packets);
+	tell_heartbeat(run, live, count);
 	tell_statistics(run, live, count);
 	int status = run_finish(run);
 	return status == STATUS_DONE && failed ? STATUS_INCOMPLETE : status;

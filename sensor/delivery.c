@@ -4,7 +4,6 @@
 #include "alerts/outbox.h"
 #include "sensor/limits.h"
 #include "sensor/redis_setup.h"
-#include "version.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -186,7 +185,6 @@ static struct sink_redis *open_redis(struct delivery *d, const struct options *o
 struct sink *delivery_open(const struct options *options, bool wait, const struct log *log,
 			   char error[SINK_ERROR_MAX])
 {
-	const struct sink_redis_field version = {span_str("version"), span_str(STRIPWATCH_VERSION)};
 	struct delivery *d = calloc(1, sizeof(*d));
 
 	(void)snprintf(error, SINK_ERROR_MAX, "Redis: out of memory or threads");
@@ -202,11 +200,10 @@ struct sink *delivery_open(const struct options *options, bool wait, const struc
 		free_delivery(d);
 		return NULL;
 	}
-	sink_redis_set_heartbeat(d->redis, &version, 1);
 	return &d->sink;
 }
 
-void delivery_set_heartbeat(struct sink *sink, const struct sink_redis_field *fields, size_t count)
+void delivery_set_heartbeat(struct sink *sink, const struct heartbeat *told)
 {
-	sink_redis_set_heartbeat(delivery_of(sink)->redis, fields, count);
+	sink_redis_set_heartbeat(delivery_of(sink)->redis, told);
 }

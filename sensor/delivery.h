@@ -20,6 +20,6 @@ struct sink *delivery_open(const struct options *options, bool wait, const struc
 			   char error[SINK_ERROR_MAX]);
 
 /* What the next heartbeats say, see sink_redis_set_heartbeat(). sink is of delivery_open(). */
-void delivery_set_heartbeat(struct sink *sink, const struct sink_redis_field *fields, size_t count);
+void delivery_set_heartbeat(struct sink *sink, const struct heartbeat *told);
 
 #endif

@@ -23,6 +23,8 @@
 #define LIMIT_LIVE_WAIT_MS  150
 /* How long a packet waits for an earlier one of another interface: a block, and a scheduler. */
 #define LIMIT_LIVE_MERGE_MS 100
+/* How often a busy capture flushes outputs and tells what it counted. */
+#define LIMIT_UPKEEP_NS 1000000000LL
 
 /*
  * Reading captures. A window that fits the second-level cache beats a large one (see

@@ -3,6 +3,7 @@
 
 #include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
+#include "sensor/counters.h"
 #include "sensor/delivery.h"
 #include "sensor/judge.h"
 #include "sensor/limits.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SINKS_MAX 4
@@ -36,9 +38,18 @@ struct run {
 	struct baseline_store *baseline; /* NULL: nothing is kept */
 	int64_t baseline_saved_ns;       /* packet time of the last save */
 	bool complete;                   /* no input was refused, no output failed */
-	uint64_t frames, gaps, gap_bytes, evicted, bad_sequence;
-	uint64_t capped; /* times that a cap was reached */
+	struct sink *delivery;      /* the one of sinks that has a heartbeat, or NULL */
+	struct counters past;       /* of the worlds that are over, without the judge's */
+	int64_t started_ns;         /* by the host's clock */
+	int64_t last_packet_ns;     /* packet time, INT64_MIN before the first */
 };
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static bool read_allowed(struct run *run, char *error, size_t size)
 {
@@ -126,6 +137,7 @@ static bool open_delivery(struct run *run, char *error, size_t size)
 		return false;
 	}
 	run->sinks[run->sink_count++] = sink;
+	run->delivery = sink;
 	return true;
 }
 
@@ -290,6 +302,8 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	run->options = options;
 	run->kind = kind;
 	run->complete = true;
+	run->started_ns = now_ns();
+	run->last_packet_ns = INT64_MIN;
 	log_init(&run->log, stderr, (enum log_level)options->log_level);
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
@@ -359,6 +373,7 @@ void run_frame(struct run *run, const struct pipeline_frame *frame)
 {
 	pipeline_packet(run->pipeline, frame);
 	drain(run);
+	run->last_packet_ns = frame->time_ns;
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
@@ -372,6 +387,60 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 	}
 }
 
+/* Adds what the present world has counted so far. */
+static void add_world(const struct run *run, struct counters *sum)
+{
+	if (run->pipeline == NULL)
+		return;
+	const struct pipeline_counters *packets = pipeline_counters(run->pipeline);
+	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
+	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
+	const struct history_counts known = history_counts(judge_history(run->judge));
+
+	sum->packets += packets->frames;
+	sum->bytes += packets->frame_bytes;
+	sum->segments += packets->segments;
+	sum->mail_segments += packets->mail_segments;
+	sum->sessions += packets->sessions;
+	sum->connections += flows->created;
+	sum->connections_evicted += flows->evicted;
+	sum->gaps += streams->gaps;
+	sum->gap_bytes += streams->gap_bytes;
+	sum->caps_reached += known.evicted_servers + known.evicted_failures +
+			     known.evicted_sessions + known.evicted_paths + known.no_memory;
+	sum->caps_reached += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
+			     packets->refused + flows->evicted;
+}
+
+/* Everything that was counted since the start. */
+static struct counters count_all(const struct run *run)
+{
+	const struct judge_counters *judged = judge_counters(run->judge);
+	struct counters sum = run->past;
+
+	add_world(run, &sum);
+	sum.findings = judged->raised;
+	sum.alerts_raised = judged->sent;
+	sum.alerts_folded = judged->folded;
+	sum.alerts_allowed = judged->allowed;
+	sum.documents_oversized = judged->oversized;
+	sum.evidence_failed = judged->evidence_failed;
+	for (size_t i = 0; i < run->sink_count; i++)
+		sum.outputs_refused += run->sinks[i]->refused;
+	return sum;
+}
+
+void run_heartbeat(struct run *run, const struct counters_interface *interfaces, size_t count)
+{
+	struct heartbeat beat = {.count = 0};
+
+	if (run->delivery == NULL)
+		return;
+	const struct counters counters = count_all(run);
+	counters_tell(&counters, run->started_ns, run->last_packet_ns, interfaces, count, &beat);
+	delivery_set_heartbeat(run->delivery, &beat);
+}
+
 void run_end_world(struct run *run, uint64_t ordinal)
 {
 	pipeline_finish(run->pipeline, ordinal);
@@ -379,17 +448,7 @@ void run_end_world(struct run *run, uint64_t ordinal)
 	judge_end(run->judge);
 	save_baseline(run);
 
-	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
-	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
-	run->frames += pipeline_counters(run->pipeline)->frames;
-	run->gaps += streams->gaps;
-	run->gap_bytes += streams->gap_bytes;
-	run->evicted += flows->evicted;
-	const struct history_counts known = history_counts(judge_history(run->judge));
-	run->capped += known.evicted_servers + known.evicted_failures + known.evicted_sessions +
-		       known.evicted_paths + known.no_memory;
-	run->capped += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
-		       pipeline_counters(run->pipeline)->refused + flows->evicted;
+	add_world(run, &run->past);
 	pipeline_destroy(run->pipeline);
 	run->pipeline = NULL;
 }
@@ -416,11 +475,11 @@ static void print_summary(const struct run *run)
 
 	if (summary_alerts(judge_summary(run->judge)) > 0)
 		fputc('\n', out);
-	fprintf(out, "Packets %" PRIu64 ", sessions %" PRIu64 ", alerts %" PRIu64, run->frames,
+	fprintf(out, "Packets %" PRIu64 ", sessions %" PRIu64 ", alerts %" PRIu64, run->past.packets,
 		summary_sessions(judge_summary(run->judge)), judged->sent);
-	if (run->gaps > 0)
-		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->gaps,
-			run->gap_bytes);
+	if (run->past.gaps > 0)
+		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->past.gaps,
+			run->past.gap_bytes);
 	fprintf(out, "\n\n");
 	summary_print(judge_summary(run->judge), out, LIMIT_SUMMARY_ROWS);
 }
@@ -436,11 +495,11 @@ int run_finish(struct run *run)
 			 strerror(evidence_error));
 		run->complete = false;
 	}
-	if (run->capped > 0)
+	if (run->past.caps_reached > 0)
 		log_line(&run->log, LOG_WARNING,
 			 "a cap was reached %" PRIu64 " times (%" PRIu64
 			 " connections given up): results may be incomplete",
-			 run->capped, run->evicted);
+			 run->past.caps_reached, run->past.connections_evicted);
 	if (run->people != NULL)
 		print_summary(run);
 	bool alerted =

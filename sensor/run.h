@@ -8,6 +8,7 @@
 #ifndef SENSOR_RUN_H
 #define SENSOR_RUN_H
 
+#include "sensor/counters.h"
 #include "sensor/log.h"
 #include "sensor/options.h"
 #include "sensor/pipeline.h"
@@ -35,9 +36,15 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal);
 /* Closes what is open, forgets the world's state. */
 void run_end_world(struct run *run, uint64_t ordinal);
 
-/* Live: writes out what is buffered; opens the files anew (SIGHUP). */
+/* Writes out what is buffered, logs what the outputs have to say; opens the files anew (SIGHUP). */
 void run_flush(struct run *run);
 void run_reopen(struct run *run);
+
+/*
+ * What the next heartbeat in Redis says; interfaces of a live capture with what the
+ * kernel counted. Cheap, but not for every packet. Does nothing without --redis.
+ */
+void run_heartbeat(struct run *run, const struct counters_interface *interfaces, size_t count);
 
 /* An input that was read, for the report. Does nothing without one. */
 void run_input(struct run *run, const char *path);

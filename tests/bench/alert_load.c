@@ -229,6 +229,9 @@ static int run(const struct load *load, struct redis_url *url, struct redis_tls_
 	struct sink_redis *sink = sink_redis_new(&config, outbox, &notices);
 	if (sink == NULL)
 		return 2;
+	struct heartbeat beat = {.count = 0};
+	(void)heartbeat_add_text(&beat, span_str("version"), span_str("load"));
+	sink_redis_set_heartbeat(sink, &beat);
 	unsigned long raised = raise_alerts(load, outbox, sink, &notices);
 	double raise_seconds = seconds() - start;
 	struct sink_redis_stats sink_stats = sink_redis_stats(sink);
