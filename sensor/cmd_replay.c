@@ -175,7 +175,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		}
 		if (!filter_admits(replay, &packet))
 			continue;
-		struct pipeline_frame frame = {
+		struct captured_frame frame = {
 		    .bytes = packet.frame,
 		    .wire_len = packet.len,
 		    .link_type = packet.link_type,

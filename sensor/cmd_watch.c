@@ -63,7 +63,7 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 			run_reopen(run);
 		switch (status) {
 		case LIVE_PACKET: {
-			struct pipeline_frame frame = {
+			struct captured_frame frame = {
 			    .bytes = packet.frame,
 			    .wire_len = packet.len,
 			    .link_type = packet.link_type,

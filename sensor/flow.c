@@ -3,6 +3,8 @@
 
 #define SLOTS      4096U /* one a second: longer than the longest timeout, 3600 s */
 #define SLOT_NS    1000000000LL
+#define SLOT_NONE  SLOTS        /* flow->slot of a free one */
+#define SLOT_DUE   (SLOTS + 1U) /* ... and of one whose time is over */
 #define BLOCK_BITS 8U
 #define BLOCK      (1U << BLOCK_BITS) /* flows are allocated in blocks, so that they never move */
 
@@ -24,6 +26,7 @@ struct flow_table {
 	uint32_t used;      /* indices ever given out */
 	uint32_t free_head; /* chain of indices given back */
 	uint32_t slots[SLOTS];
+	uint32_t due; /* those whose time is over, in the order in which they are given out */
 	int64_t clock_slot; /* the last slot that was worked off, as seconds */
 	bool clock_started;
 	int64_t quiet_until_ns; /* before this time there is nothing for flow_expired() */
@@ -60,6 +63,7 @@ struct flow_table *flow_table_create(struct budget *budget, const struct flow_li
 	table->budget = budget;
 	table->limits = *limits;
 	table->free_head = FLOW_NONE;
+	table->due = FLOW_NONE;
 	table->key = *key;
 	memset(table->slots, 0xff, sizeof table->slots);
 	table->bucket_mask = 1023;
@@ -256,9 +260,10 @@ void flow_remove(struct flow_table *table, struct flow *flow)
 	while (*link != index)
 		link = &flow_at(table, *link)->chain;
 	*link = flow->chain;
-	slot_unlink(table, flow);
+	if (flow->slot != SLOT_DUE)
+		slot_unlink(table, flow);
 	flow->chain = table->free_head;
-	flow->slot = SLOTS; /* marks it as free for flow_next() */
+	flow->slot = SLOT_NONE;
 	table->free_head = index;
 	table->count--;
 }
@@ -290,40 +295,128 @@ static bool still_alive(struct flow_table *table, uint32_t index, int64_t now_ns
 	return true;
 }
 
-struct flow *flow_expired(struct flow_table *table, int64_t now_ns)
+/* ---- the order of those whose time is over: a merge sort of lists, without memory ---- */
+
+/* Lists of 2^i flows, merged as a binary counter carries. */
+#define RUNS 32
+
+struct runs {
+	uint32_t head[RUNS];
+	bool by_time; /* else by first packet alone */
+};
+
+static bool due_before(const struct flow_table *table, const struct flow *a, const struct flow *b,
+		       bool by_time)
 {
-	if (now_ns < table->quiet_until_ns)
+	if (by_time) {
+		int64_t due_a = flow_due(table, a), due_b = flow_due(table, b);
+		if (due_a != due_b)
+			return due_a < due_b;
+	}
+	return a->first_ordinal < b->first_ordinal;
+}
+
+static uint32_t runs_merge(const struct flow_table *table, uint32_t a, uint32_t b, bool by_time)
+{
+	uint32_t head = FLOW_NONE;
+	uint32_t *link = &head;
+	while (a != FLOW_NONE && b != FLOW_NONE) {
+		uint32_t *first =
+		    due_before(table, flow_at(table, b), flow_at(table, a), by_time) ? &b : &a;
+		*link = *first;
+		link = &flow_at(table, *first)->later;
+		*first = *link;
+	}
+	*link = a != FLOW_NONE ? a : b;
+	return head;
+}
+
+static void runs_add(struct flow_table *table, struct runs *runs, uint32_t index)
+{
+	struct flow *flow = flow_at(table, index);
+	uint32_t carry = index;
+	size_t i = 0;
+
+	slot_unlink(table, flow);
+	flow->slot = SLOT_DUE;
+	flow->later = FLOW_NONE;
+	for (; i < RUNS - 1 && runs->head[i] != FLOW_NONE; i++) {
+		carry = runs_merge(table, runs->head[i], carry, runs->by_time);
+		runs->head[i] = FLOW_NONE;
+	}
+	runs->head[i] = carry;
+}
+
+static void runs_end(struct flow_table *table, const struct runs *runs)
+{
+	for (size_t i = 0; i < RUNS; i++)
+		table->due = runs_merge(table, runs->head[i], table->due, runs->by_time);
+}
+
+static struct flow *due_take(struct flow_table *table)
+{
+	if (table->due == FLOW_NONE)
 		return NULL;
+	struct flow *flow = flow_at(table, table->due);
+	table->due = flow->later;
+	return flow;
+}
+
+/* Works off the slots up to now_ns. */
+static void slots_pass(struct flow_table *table, int64_t now_ns)
+{
+	struct runs runs = {.by_time = true};
 	int64_t second = now_ns / SLOT_NS;
+
+	memset(runs.head, 0xff, sizeof runs.head);
 	if (!table->clock_started) {
 		table->clock_started = true;
 		table->clock_slot = second;
 	}
 	if (second - table->clock_slot > SLOTS)
 		table->clock_slot = second - SLOTS; /* every slot once is enough */
-	while (table->clock_slot < second) {
+	for (; table->clock_slot < second; table->clock_slot++) {
 		uint32_t slot = (uint32_t)((uint64_t)(table->clock_slot + 1) % SLOTS);
-		uint32_t index = table->slots[slot];
-		while (index != FLOW_NONE) {
+		for (uint32_t index = table->slots[slot]; index != FLOW_NONE;) {
 			uint32_t next = flow_at(table, index)->later;
 			if (!still_alive(table, index, now_ns)) {
 				table->counters.timed_out++;
-				return flow_at(table, index);
+				runs_add(table, &runs, index);
 			}
 			index = next;
 		}
-		table->clock_slot++;
 	}
+	runs_end(table, &runs);
 	if (now_ns >= 0 && second < INT64_MAX / SLOT_NS)
 		table->quiet_until_ns = (second + 1) * SLOT_NS;
-	return NULL;
+}
+
+struct flow *flow_expired(struct flow_table *table, int64_t now_ns)
+{
+	if (table->due == FLOW_NONE && now_ns >= table->quiet_until_ns)
+		slots_pass(table, now_ns);
+	return due_take(table);
+}
+
+void flow_finish(struct flow_table *table)
+{
+	struct runs runs = {.by_time = false};
+	uint32_t position = 0;
+	struct flow *flow;
+
+	memset(runs.head, 0xff, sizeof runs.head);
+	while ((flow = flow_next(table, &position)) != NULL)
+		if (flow->slot != SLOT_DUE)
+			runs_add(table, &runs, position - 1);
+	runs_end(table, &runs);
+	table->quiet_until_ns = INT64_MAX;
 }
 
 struct flow *flow_next(struct flow_table *table, uint32_t *position)
 {
 	while (*position < table->used) {
 		struct flow *flow = flow_at(table, (*position)++);
-		if (flow->slot != SLOTS)
+		if (flow->slot != SLOT_NONE)
 			return flow;
 	}
 	return NULL;

@@ -40,7 +40,7 @@ struct flow {
 	bool has_tags;
 	bool history_off[2]; /* stream_history() was told, by enum side */
 	uint16_t vlan_outer, vlan_inner;
-	uint32_t later, earlier;      /* its neighbours in the timer slot */
+	uint32_t later, earlier;      /* its neighbours in the timer slot, or among those due */
 	uint32_t slot;                /* of the timer wheel */
 	uint32_t hold;                /* its place in the hold queue; 0: it is not in it */
 	struct evidence_trail trail;  /* with --evidence */
@@ -91,10 +91,15 @@ struct flow *flow_oldest(struct flow_table *table);
 void flow_remove(struct flow_table *table, struct flow *flow);
 
 /*
- * The clock went on to now_ns. Gives out the connections whose time is over,
- * one at a time, until NULL; each has to be closed and removed.
+ * The clock went on to now_ns. Gives out the connections whose time is over, one at a time,
+ * until NULL; each has to be closed and removed before the next call. They come by the time at
+ * which they were over, then by their first packet: how connections are spread over tables
+ * changes nothing of that order.
  */
 struct flow *flow_expired(struct flow_table *table, int64_t now_ns);
+
+/* The end of input: flow_expired() gives out all connections, by their first packet. */
+void flow_finish(struct flow_table *table);
 
 /* Walks all connections: *position starts at 0. NULL at the end. */
 struct flow *flow_next(struct flow_table *table, uint32_t *position);

@@ -49,6 +49,12 @@
 /* Without payload: a handshake that was never finished, or a scan. */
 #define LIMIT_HALF_OPEN_NS (300LL * 1000000000)
 
+/*
+ * Timeouts are looked at when the common clock enters another beat: often enough for holds of
+ * a second, seldom enough that every worker can be told of each. Divides a second.
+ */
+#define LIMIT_BEAT_NS 100000000LL
+
 /* TCP. Bytes of one side beyond a hole: a window that a fast path has in flight. */
 #define LIMIT_OUT_OF_ORDER (1U << 20)
 /* Bytes held of one side so that no reply comes before its command. */
@@ -69,6 +75,8 @@
 #define LIMIT_FRAGMENTED      1024
 #define LIMIT_FRAGMENT_BYTES  (8U << 20)
 #define LIMIT_FRAGMENT_AGE_NS (30LL * 1000000000)
+/* All of that, with the table of datagrams and the holes in them. */
+#define LIMIT_INTAKE_MEMORY (4 * LIMIT_FRAGMENT_BYTES)
 
 /* The redacted dialogues of one worker: some 10,000 lines. */
 #define LIMIT_DIALOGUE_RING (1U << 20)

@@ -2,14 +2,15 @@
 #include "sensor/pipeline.h"
 
 #include "sensor/hold_queue.h"
+#include "sensor/limits.h"
 
 #include <stdlib.h>
 
 /* What pipeline_next() goes on with. */
 enum pipeline_stage {
 	STAGE_IDLE,
-	STAGE_TIME,    /* holds and connections whose time is over, before the frame is looked at */
-	STAGE_SEGMENT, /* the frame's segment is to be pushed */
+	STAGE_TIME, /* holds and connections whose time is over, before the packet is looked at */
+	STAGE_SEGMENT, /* the packet's segment is to be pushed */
 	STAGE_PULL,    /* its events */
 	STAGE_FINISH,  /* the input is over: each connection in turn */
 };
@@ -26,7 +27,6 @@ struct risk_answer {
 struct pipeline {
 	struct pipeline_config config;
 	struct budget budget;
-	struct packet_decoder packets;
 	struct stream_pool streams;
 	struct flow_table *flows;
 	struct hold_queue holds;
@@ -43,17 +43,15 @@ struct pipeline {
 	struct pipeline_counters counters;
 
 	int64_t clock_ns;
-	int64_t step_ns; /* of the frame that drives the clock, and */
-	uint64_t step_ordinal;
-	int64_t time_ns; /* of the frame or event under hand */
+	int64_t beat;
+	bool clock_started;
+	uint64_t step;   /* ordinal of the frame that the clock is at */
+	int64_t time_ns; /* of what is under hand: the packet, or the event */
 	uint64_t ordinal;
 
-	struct pipeline_frame frame; /* the one given last */
-
 	enum pipeline_stage stage;
-	bool segment_waits; /* behind the connections that expire first */
-	uint8_t segment_tap;
-	struct tcp_segment segment;
+	const struct followed_packet
+	    *packet;       /* the one given last; NULL: the clock alone went on */
 	struct flow *flow; /* under hand */
 	enum side side;
 	bool closing; /* its stream is being finished */
@@ -61,7 +59,6 @@ struct pipeline {
 	bool remove;                /* it leaves the table once it is closed */
 	enum pipeline_stage resume; /* after the pull or the close */
 	int64_t lag_ns;             /* by which its packets are older than the clock */
-	uint32_t walk;
 
 	struct smtp_session *spent; /* session of a last observation, freed at the next call */
 	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
@@ -90,11 +87,9 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	    .dialogues = &p->dialogues,
 	    .redaction = &p->config.redaction,
 	    .found = &p->found,
-	    .any_port = config->all_ports,
+	    .any_port = config->ports.all,
 	};
-	bool decoder =
-	    packet_decoder_init(&p->packets, &config->packets, &config->hash_key, &p->budget);
-	if (!decoder || p->flows == NULL || p->certificates == NULL || p->digester == NULL) {
+	if (p->flows == NULL || p->certificates == NULL || p->digester == NULL) {
 		pipeline_destroy(p);
 		return NULL;
 	}
@@ -125,7 +120,6 @@ void pipeline_destroy(struct pipeline *p)
 		flow_table_destroy(p->flows);
 	}
 	hold_queue_free(&p->holds);
-	packet_decoder_free(&p->packets);
 	if (p->certificates != NULL)
 		certificate_cache_destroy(p->certificates);
 	application_detector_destroy(p->applications);
@@ -138,27 +132,13 @@ void pipeline_destroy(struct pipeline *p)
 
 /* ---- who is who ---- */
 
-static bool is_mail_port(const struct pipeline *p, uint16_t port)
-{
-	for (size_t i = 0; i < p->config.port_count; i++)
-		if (p->config.ports[i] == port)
-			return true;
-	return false;
-}
-
-static bool is_followed(const struct pipeline *p, const struct tcp_segment *segment)
-{
-	return p->config.all_ports || is_mail_port(p, segment->dst.port) ||
-	       is_mail_port(p, segment->src.port);
-}
-
 /* Whether the segment's sender is the client, by the handshake or else by the ports. */
 static bool sender_is_client(const struct pipeline *p, const struct tcp_segment *segment)
 {
 	if (segment->flags & TCP_SYN)
 		return (segment->flags & TCP_ACK) == 0;
-	bool to_mail = is_mail_port(p, segment->dst.port);
-	bool from_mail = is_mail_port(p, segment->src.port);
+	bool to_mail = mail_ports_has(&p->config.ports, segment->dst.port);
+	bool from_mail = mail_ports_has(&p->config.ports, segment->src.port);
 	if (to_mail != from_mail)
 		return to_mail;
 	/* A server that greets tells itself; otherwise the lower port is the server's. */
@@ -341,9 +321,9 @@ static bool session_is_of_interest(const struct pipeline *p, const struct flow *
 {
 	if (flow->session == NULL)
 		return false;
-	if (is_mail_port(p, flow->session->facts.server.port))
+	if (mail_ports_has(&p->config.ports, flow->session->facts.server.port))
 		return true;
-	return p->config.all_ports && smtp_session_is_smtp(flow->session);
+	return p->config.ports.all && smtp_session_is_smtp(flow->session);
 }
 
 /*
@@ -352,7 +332,7 @@ static bool session_is_of_interest(const struct pipeline *p, const struct flow *
  */
 static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *session)
 {
-	if (!p->config.all_ports || session->server_foreign ||
+	if (!p->config.ports.all || session->server_foreign ||
 	    session->facts.greeting_code != 220 || detector(p) == NULL)
 		return false;
 	struct application_flow flow = {
@@ -425,6 +405,11 @@ static void close_begin(struct pipeline *p, struct flow *flow, enum session_clos
 	p->remove = remove;
 	p->resume = resume;
 	p->stage = STAGE_PULL;
+	if (closed_by != CLOSED_BY_FIN) {
+		/* The clock ends it: what was under hand before is none of its packets. */
+		p->time_ns = p->clock_ns;
+		p->ordinal = p->step;
+	}
 	if (!flow->over)
 		stream_finish(&p->streams, &flow->stream, p->clock_ns, p->ordinal);
 }
@@ -474,8 +459,8 @@ static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segmen
 	}
 	bool client_sends = sender_is_client(p, segment);
 	flow->client_end = client_sends ? src_end : (uint8_t)(1U - src_end);
-	flow->first_ordinal = p->ordinal;
-	flow->start_ns = p->time_ns;
+	flow->first_ordinal = p->packet->ordinal;
+	flow->start_ns = p->packet->time_ns;
 	if (segment->vlan_outer != VLAN_NONE) {
 		flow->has_tags = true;
 		flow->vlan_outer = segment->vlan_outer;
@@ -496,11 +481,11 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 		return;
 	bool tls = session != NULL && session->framing[side] == SMTP_FRAMING_TLS;
 	struct evidence_packet packet = {
-	    .frame = p->frame.bytes,
-	    .wire_len = p->frame.wire_len,
-	    .link_type = p->frame.link_type,
-	    .time_ns = p->frame.time_ns,
-	    .segment = &p->segment,
+	    .frame = p->packet->frame,
+	    .wire_len = p->packet->wire_len,
+	    .link_type = p->packet->link_type,
+	    .time_ns = p->packet->time_ns,
+	    .segment = &p->packet->segment,
 	    .side = side,
 	    .payload = tls ? EVIDENCE_TLS : EVIDENCE_TEXT,
 	};
@@ -510,12 +495,14 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 /* Pushes the segment under hand into its connection. */
 static void segment_push(struct pipeline *p)
 {
-	const struct tcp_segment *segment = &p->segment;
+	const struct tcp_segment *segment = &p->packet->segment;
 	uint8_t src_end;
-	struct flow_key key = flow_key_of(segment, p->segment_tap, &src_end);
+	struct flow_key key = flow_key_of(segment, p->packet->tap, &src_end);
 	struct flow *flow = flow_find(p->flows, &key);
 
 	p->stage = STAGE_IDLE;
+	p->time_ns = p->packet->time_ns;
+	p->ordinal = p->packet->ordinal;
 	if (flow != NULL && flow->over) {
 		if ((segment->flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
 			return; /* late: nothing that could change what was told */
@@ -582,44 +569,37 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
 	}
 }
 
-void pipeline_clock(struct pipeline *p, int64_t time_ns, uint64_t ordinal)
+/* The clock is at a frame. True: in another beat than before, so holds may end and connections time
+ * out. */
+static bool clock_step(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 {
-	p->ordinal = ordinal;
-	if (time_ns < p->clock_ns)
-		p->counters.time_backwards++;
-	else
-		p->clock_ns = time_ns;
-	p->time_ns = p->step_ns = time_ns;
-	p->step_ordinal = ordinal;
-	if (p->stage == STAGE_IDLE)
+	int64_t beat = clock_ns / LIMIT_BEAT_NS;
+	bool begins = !p->clock_started || beat != p->beat;
+	p->clock_started = true;
+	p->beat = beat;
+	p->clock_ns = clock_ns;
+	p->step = ordinal;
+	return begins;
+}
+
+void pipeline_clock(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
+{
+	p->packet = NULL;
+	if (clock_step(p, clock_ns, ordinal))
 		p->stage = STAGE_TIME;
 }
 
-void pipeline_packet(struct pipeline *p, const struct pipeline_frame *frame)
+void pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
 {
-	p->counters.frames++;
-	p->counters.frame_bytes += frame->wire_len;
-	p->frame = *frame;
-	p->stage = STAGE_IDLE;
-	p->segment_waits = false;
-	if (packet_decode(&p->packets, frame->link_type, frame->fcs_len, frame->time_ns,
-			  frame->bytes, frame->wire_len, &p->segment) == PACKET_TCP) {
-		p->counters.segments++;
-		if (is_followed(p, &p->segment)) {
-			p->counters.mail_segments++;
-			p->segment_tap = frame->tap;
-			p->segment_waits = true;
-		}
-	}
-	pipeline_clock(p, frame->time_ns, frame->ordinal);
+	p->packet = packet;
+	p->stage = clock_step(p, packet->clock_ns, packet->ordinal) ? STAGE_TIME : STAGE_SEGMENT;
 }
 
-void pipeline_finish(struct pipeline *p, uint64_t ordinal)
+void pipeline_finish(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 {
-	p->ordinal = ordinal;
-	p->time_ns = p->clock_ns;
-	p->segment_waits = false;
-	p->walk = 0;
+	(void)clock_step(p, clock_ns, ordinal);
+	p->packet = NULL;
+	flow_finish(p->flows);
 	p->stage = STAGE_FINISH;
 }
 
@@ -646,23 +626,21 @@ static void hold_end(struct pipeline *p, struct flow *flow)
 	stream_tick(&p->streams, &flow->stream, p->clock_ns - p->lag_ns);
 }
 
-/* What the clock brings with it, one connection at a time; then the segment, if one waits. */
+/* What the clock brings with it, one connection at a time; then the packet, if one waits. */
 static void time_pass(struct pipeline *p)
 {
-	p->ordinal = p->step_ordinal;
-	p->time_ns = p->step_ns;
+	p->time_ns = p->clock_ns;
+	p->ordinal = p->step;
 	struct flow *flow = hold_queue_first(&p->holds, p->clock_ns);
 	if (flow != NULL) {
 		hold_end(p, flow);
 		return;
 	}
 	flow = flow_expired(p->flows, p->clock_ns);
-	if (flow != NULL) {
+	if (flow != NULL)
 		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_TIME);
-		return;
-	}
-	p->stage = p->segment_waits ? STAGE_SEGMENT : STAGE_IDLE;
-	p->segment_waits = false;
+	else
+		p->stage = p->packet != NULL ? STAGE_SEGMENT : STAGE_IDLE;
 }
 
 bool pipeline_next(struct pipeline *p, struct observation *o)
@@ -703,7 +681,7 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 			p->stage = p->resume;
 			break;
 		case STAGE_FINISH: {
-			struct flow *flow = flow_next(p->flows, &p->walk);
+			struct flow *flow = flow_expired(p->flows, p->clock_ns);
 			if (flow == NULL)
 				p->stage = STAGE_IDLE;
 			else
@@ -717,11 +695,6 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 const struct pipeline_counters *pipeline_counters(const struct pipeline *p)
 {
 	return &p->counters;
-}
-
-const struct packet_counters *pipeline_packet_counters(const struct pipeline *p)
-{
-	return &p->packets.counters;
 }
 
 const struct stream_counters *pipeline_stream_counters(const struct pipeline *p)

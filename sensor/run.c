@@ -7,6 +7,7 @@
 #include "sensor/delivery.h"
 #include "sensor/judge.h"
 #include "sensor/limits.h"
+#include "sensor/pipeline.h"
 #include "sensor/report_file.h"
 
 #include <errno.h>
@@ -24,8 +25,10 @@ struct run {
 	const struct options *options;
 	enum run_kind kind;
 	struct log log;
+	struct intake_config intake_config;
 	struct pipeline_config pipeline_config;
-	struct pipeline *pipeline; /* of the present world */
+	struct intake *intake; /* of the present world */
+	struct pipeline *pipeline;
 	struct judge *judge;
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
@@ -213,9 +216,9 @@ static void configure_pipeline(struct run *run)
 {
 	const struct options *options = run->options;
 	run->pipeline_config = (struct pipeline_config){
-	    .all_ports = options->all_ports,
-	    .ports = options->ports.port,
-	    .port_count = options->ports.count,
+	    .ports = {.all = options->all_ports,
+		      .port = options->ports.port,
+		      .count = options->ports.count},
 	    .redaction = {.show_addresses = options->show_addresses,
 			  .show_accounts = options->show_accounts},
 	    .anchors = run->anchors,
@@ -229,10 +232,6 @@ static void configure_pipeline(struct run *run)
 			.hold_ns = LIMIT_HOLD_NS,
 			.loss_ns = LIMIT_LOSS_NS,
 			.history = LIMIT_HISTORY},
-	    .packets = {.max_layers = LIMIT_LAYERS,
-			.frag = {.max_datagrams = LIMIT_FRAGMENTED,
-				 .max_bytes = LIMIT_FRAGMENT_BYTES,
-				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
 	    .memory = LIMIT_WORKER_MEMORY,
 	    .dialogue_ring = LIMIT_DIALOGUE_RING,
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
@@ -242,6 +241,15 @@ static void configure_pipeline(struct run *run)
 	/* Without entropy the tables still work; they can then be aimed at. */
 	if (getrandom(&run->pipeline_config.hash_key, sizeof run->pipeline_config.hash_key, 0) < 0)
 		log_line(&run->log, LOG_WARNING, "no random numbers: %s", strerror(errno));
+	run->intake_config = (struct intake_config){
+	    .ports = run->pipeline_config.ports,
+	    .packets = {.max_layers = LIMIT_LAYERS,
+			.frag = {.max_datagrams = LIMIT_FRAGMENTED,
+				 .max_bytes = LIMIT_FRAGMENT_BYTES,
+				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
+	    .memory = LIMIT_INTAKE_MEMORY,
+	    .hash_key = run->pipeline_config.hash_key,
+	};
 }
 
 /* The names of --tap NAME=SOURCE. */
@@ -284,6 +292,7 @@ static void run_free(struct run *run)
 	free(run->taps);
 	free(run->allowed);
 	pipeline_destroy(run->pipeline);
+	intake_destroy(run->intake);
 	judge_destroy(run->judge);
 	baseline_store_close(run->baseline);
 	policy_close(run->policy);
@@ -348,8 +357,9 @@ const struct log *run_log(const struct run *run)
 
 bool run_begin_world(struct run *run, const char *name)
 {
+	run->intake = intake_create(&run->intake_config);
 	run->pipeline = pipeline_create(&run->pipeline_config);
-	if (run->pipeline == NULL)
+	if (run->intake == NULL || run->pipeline == NULL)
 		return false;
 	if (!judge_begin(run->judge, name))
 		return false;
@@ -369,16 +379,21 @@ static void drain(struct run *run)
 		judge_observe(run->judge, &observation);
 }
 
-void run_frame(struct run *run, const struct pipeline_frame *frame)
+void run_frame(struct run *run, const struct captured_frame *frame)
 {
-	pipeline_packet(run->pipeline, frame);
+	struct followed_packet packet;
+	if (intake_frame(run->intake, frame, &packet))
+		pipeline_packet(run->pipeline, &packet);
+	else
+		pipeline_clock(run->pipeline, intake_clock(run->intake), frame->ordinal);
 	drain(run);
 	run->last_packet_ns = frame->time_ns;
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 {
-	pipeline_clock(run->pipeline, time_ns, ordinal);
+	intake_time(run->intake, time_ns);
+	pipeline_clock(run->pipeline, intake_clock(run->intake), ordinal);
 	drain(run);
 	judge_clock(run->judge, time_ns);
 	if (run->kind == RUN_WATCH && time_ns - run->baseline_saved_ns >= LIMIT_BASELINE_SAVE_NS) {
@@ -392,7 +407,8 @@ static void add_world(const struct run *run, struct counters *sum)
 {
 	if (run->pipeline == NULL)
 		return;
-	const struct pipeline_counters *packets = pipeline_counters(run->pipeline);
+	const struct intake_counters *packets = intake_counters(run->intake);
+	const struct pipeline_counters *sessions = pipeline_counters(run->pipeline);
 	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
 	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
 	const struct history_counts known = history_counts(judge_history(run->judge));
@@ -401,15 +417,16 @@ static void add_world(const struct run *run, struct counters *sum)
 	sum->bytes += packets->frame_bytes;
 	sum->segments += packets->segments;
 	sum->mail_segments += packets->mail_segments;
-	sum->sessions += packets->sessions;
+	sum->sessions += sessions->sessions;
 	sum->connections += flows->created;
 	sum->connections_evicted += flows->evicted;
 	sum->gaps += streams->gaps;
 	sum->gap_bytes += streams->gap_bytes;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
 			     known.evicted_sessions + known.evicted_paths + known.no_memory;
-	sum->caps_reached += streams->cap_reached + pipeline_budget(run->pipeline)->refused +
-			     packets->refused + flows->evicted;
+	sum->caps_reached += streams->cap_reached + intake_budget(run->intake)->refused +
+			     pipeline_budget(run->pipeline)->refused + sessions->refused +
+			     flows->evicted;
 }
 
 /* Everything that was counted since the start. */
@@ -443,14 +460,16 @@ void run_heartbeat(struct run *run, const struct counters_interface *interfaces,
 
 void run_end_world(struct run *run, uint64_t ordinal)
 {
-	pipeline_finish(run->pipeline, ordinal);
+	pipeline_finish(run->pipeline, intake_clock(run->intake), ordinal);
 	drain(run);
 	judge_end(run->judge);
 	save_baseline(run);
 
 	add_world(run, &run->past);
 	pipeline_destroy(run->pipeline);
+	intake_destroy(run->intake);
 	run->pipeline = NULL;
+	run->intake = NULL;
 }
 
 void run_flush(struct run *run)

@@ -11,7 +11,7 @@
 #include "sensor/counters.h"
 #include "sensor/log.h"
 #include "sensor/options.h"
-#include "sensor/pipeline.h"
+#include "sensor/intake.h"
 
 enum run_kind { RUN_REPLAY, RUN_WATCH };
 
@@ -28,7 +28,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 bool run_begin_world(struct run *run, const char *name);
 
 /* One frame of the present world. */
-void run_frame(struct run *run, const struct pipeline_frame *frame);
+void run_frame(struct run *run, const struct captured_frame *frame);
 
 /* Time goes on without a frame (live). */
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole capture through a worker's pipeline; what goes in has to add up. */
+/* A whole capture through intake and pipeline; what goes in has to add up. */
 #include "sensor/pipeline.h"
 
 #include "sensor/capture_format.h"
@@ -22,10 +22,17 @@ static void drain(struct pipeline *pipeline, uint64_t *closed)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct mail_ports followed = {.all = size % 2 == 1, .port = ports, .count = 2};
+	const struct intake_config intake_config = {
+	    .ports = followed,
+	    .packets = {.max_layers = 16,
+			.frag = {.max_datagrams = 8,
+				 .max_bytes = 1U << 16,
+				 .max_age_ns = 30000000000}},
+	    .memory = 1U << 20,
+	};
 	const struct pipeline_config config = {
-	    .all_ports = size % 2 == 1,
-	    .ports = ports,
-	    .port_count = 2,
+	    .ports = followed,
 	    .flows = {.max_flows = 16, .idle_ns = 3600000000000, .half_open_ns = 300000000000},
 	    .streams = {.max_out_of_order = 1U << 16,
 			.max_held = 1U << 14,
@@ -34,10 +41,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			.hold_ns = 1000000000,
 			.loss_ns = 120000000000,
 			.history = 1U << 10},
-	    .packets = {.max_layers = 16,
-			.frag = {.max_datagrams = 8,
-				 .max_bytes = 1U << 16,
-				 .max_age_ns = 30000000000}},
 	    .memory = 4U << 20,
 	    .dialogue_ring = 1U << 13,
 	    .certificates = 8,
@@ -46,15 +49,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct capture_step step;
 	struct span input = span_of(data, size);
 	uint64_t ordinal = 0, closed = 0;
+	struct intake *intake = intake_create(&intake_config);
 	struct pipeline *pipeline = pipeline_create(&config);
 
-	if (pipeline == NULL)
+	if (intake == NULL || pipeline == NULL) {
+		intake_destroy(intake);
+		pipeline_destroy(pipeline);
 		return 0;
+	}
 	capture_format_init(&format);
 	while (capture_format_next(&format, input, &step) == PARSE_DONE) {
 		if (step.has_packet) {
 			const struct capture_record *record = &step.record;
-			struct pipeline_frame frame = {
+			struct followed_packet packet;
+			struct captured_frame frame = {
 			    .bytes = record->frame,
 			    .wire_len = record->len,
 			    .link_type = format.interfaces[record->interface].link_type,
@@ -62,19 +70,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    .time_ns = record->time_ns,
 			    .ordinal = ordinal++,
 			};
-			pipeline_packet(pipeline, &frame);
+			if (intake_frame(intake, &frame, &packet))
+				pipeline_packet(pipeline, &packet);
+			else
+				pipeline_clock(pipeline, intake_clock(intake), frame.ordinal);
 			drain(pipeline, &closed);
 		}
 		if (step.advance > input.len)
 			break;
 		input = span_skip(input, (size_t)step.advance);
 	}
-	pipeline_finish(pipeline, ordinal);
+	pipeline_finish(pipeline, intake_clock(intake), ordinal);
 	drain(pipeline, &closed);
-	const struct pipeline_counters *counters = pipeline_counters(pipeline);
-	FUZZ_REQUIRE(counters->frames == ordinal);
-	FUZZ_REQUIRE(counters->sessions == closed);
+	FUZZ_REQUIRE(intake_counters(intake)->frames == ordinal);
+	FUZZ_REQUIRE(pipeline_counters(pipeline)->sessions == closed);
 	capture_format_free(&format);
 	pipeline_destroy(pipeline);
+	intake_destroy(intake);
 	return 0;
 }

@@ -16,18 +16,26 @@ struct talk {
 };
 
 struct bench {
+	struct intake *intake;
 	struct pipeline *pipeline;
 	uint64_t ordinal;
 	char told[4096]; /* what was observed: "PORT@ORDINAL mail", "PORT@ORDINAL closed", ... */
 };
 
-static const uint16_t mail_ports[] = {25};
+static const uint16_t smtp[] = {25};
 
 static void bench_open(struct bench *b)
 {
+	const struct intake_config intake = {
+	    .ports = {.port = smtp, .count = 1},
+	    .packets = {.max_layers = 16,
+			.frag = {.max_datagrams = 8,
+				 .max_bytes = 1U << 16,
+				 .max_age_ns = 30 * SECOND}},
+	    .memory = 1U << 20,
+	};
 	const struct pipeline_config config = {
-	    .ports = mail_ports,
-	    .port_count = 1,
+	    .ports = intake.ports,
 	    .flows = {.max_flows = 64, .idle_ns = 3600 * SECOND, .half_open_ns = 300 * SECOND},
 	    .streams = {.max_out_of_order = 1U << 16,
 			.max_held = 1U << 14,
@@ -36,15 +44,13 @@ static void bench_open(struct bench *b)
 			.hold_ns = SECOND,
 			.loss_ns = 120 * SECOND,
 			.history = 1U << 10},
-	    .packets = {.max_layers = 16,
-			.frag = {.max_datagrams = 8,
-				 .max_bytes = 1U << 16,
-				 .max_age_ns = 30 * SECOND}},
 	    .memory = 4U << 20,
 	    .dialogue_ring = 1U << 13,
 	    .certificates = 8,
 	};
-	*b = (struct bench){.pipeline = pipeline_create(&config)};
+	*b = (struct bench){.intake = intake_create(&intake),
+			    .pipeline = pipeline_create(&config)};
+	cr_assert_not_null(b->intake);
 	cr_assert_not_null(b->pipeline);
 }
 
@@ -103,14 +109,16 @@ static void say(struct bench *b, struct talk *talk, enum side side, unsigned fla
 	talk->next[side] += (uint32_t)len + ((flags & (TCP_SYN | TCP_FIN)) != 0);
 	if (lost)
 		return;
-	const struct pipeline_frame given = {
+	const struct captured_frame given = {
 	    .bytes = span_of(frame, 40 + len),
 	    .wire_len = (uint32_t)(40 + len),
 	    .link_type = 101,
 	    .time_ns = time_ns,
 	    .ordinal = b->ordinal++,
 	};
-	pipeline_packet(b->pipeline, &given);
+	struct followed_packet packet;
+	cr_assert(intake_frame(b->intake, &given, &packet));
+	pipeline_packet(b->pipeline, &packet);
 	drain(b);
 }
 
@@ -145,9 +153,10 @@ static struct talk talk_with_hole(struct bench *b, uint16_t port, int64_t time_n
 
 static void bench_close(struct bench *b)
 {
-	pipeline_finish(b->pipeline, b->ordinal);
+	pipeline_finish(b->pipeline, intake_clock(b->intake), b->ordinal);
 	drain(b);
 	pipeline_destroy(b->pipeline);
+	intake_destroy(b->intake);
 }
 
 Test(pipeline, a_hold_ends_by_the_traffic_of_others)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/intake.h"
+
+#include <stdlib.h>
+
+struct intake {
+	struct mail_ports ports;
+	struct budget budget;
+	struct packet_decoder packets;
+	struct intake_counters counters;
+	int64_t clock_ns;
+};
+
+struct intake *intake_create(const struct intake_config *config)
+{
+	struct intake *intake = calloc(1, sizeof *intake);
+	if (intake == NULL)
+		return NULL;
+	intake->ports = config->ports;
+	budget_init(&intake->budget, config->memory);
+	if (!packet_decoder_init(&intake->packets, &config->packets, &config->hash_key,
+				 &intake->budget)) {
+		free(intake);
+		return NULL;
+	}
+	return intake;
+}
+
+void intake_destroy(struct intake *intake)
+{
+	if (intake == NULL)
+		return;
+	packet_decoder_free(&intake->packets);
+	free(intake);
+}
+
+void intake_time(struct intake *intake, int64_t time_ns)
+{
+	if (time_ns < intake->clock_ns)
+		intake->counters.time_backwards++;
+	else
+		intake->clock_ns = time_ns;
+}
+
+bool intake_frame(struct intake *intake, const struct captured_frame *frame,
+		  struct followed_packet *packet)
+{
+	intake->counters.frames++;
+	intake->counters.frame_bytes += frame->wire_len;
+	intake_time(intake, frame->time_ns);
+	if (packet_decode(&intake->packets, frame->link_type, frame->fcs_len, frame->time_ns,
+			  frame->bytes, frame->wire_len, &packet->segment) != PACKET_TCP)
+		return false;
+	intake->counters.segments++;
+	if (!mail_ports_follow(&intake->ports, &packet->segment))
+		return false;
+	intake->counters.mail_segments++;
+	packet->frame = frame->bytes;
+	packet->wire_len = frame->wire_len;
+	packet->link_type = frame->link_type;
+	packet->time_ns = frame->time_ns;
+	packet->clock_ns = intake->clock_ns;
+	packet->ordinal = frame->ordinal;
+	packet->tap = frame->tap;
+	return true;
+}
+
+int64_t intake_clock(const struct intake *intake)
+{
+	return intake->clock_ns;
+}
+
+const struct intake_counters *intake_counters(const struct intake *intake)
+{
+	return &intake->counters;
+}
+
+const struct packet_counters *intake_packet_counters(const struct intake *intake)
+{
+	return &intake->packets.counters;
+}
+
+const struct budget *intake_budget(const struct intake *intake)
+{
+	return &intake->budget;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of all frames before workers part: decode down to the TCP segment (tunnels and
+ * fragments decide whose it is), keep the common clock, tell what is followed.
+ *
+ * One thread, one intake for the whole input.
+ */
+#ifndef SENSOR_INTAKE_H
+#define SENSOR_INTAKE_H
+
+#include "decoders/packet.h"
+#include "sensor/mail_ports.h"
+
+/* One captured frame. */
+struct captured_frame {
+	struct span bytes;
+	uint32_t wire_len;
+	uint32_t link_type; /* LINKTYPE_ number */
+	unsigned fcs_len;   /* bytes of frame check sequence at its end */
+	int64_t time_ns;
+	uint64_t ordinal; /* position in the merged input, from 0 */
+	uint8_t tap;
+};
+
+/* A segment that is followed, with the frame that it came in. It borrows as the segment does. */
+struct followed_packet {
+	struct tcp_segment segment;
+	struct span frame;
+	uint32_t wire_len;
+	uint32_t link_type;
+	int64_t time_ns;
+	int64_t clock_ns; /* the common clock: the latest time of any frame so far */
+	uint64_t ordinal;
+	uint8_t tap;
+};
+
+struct intake_config {
+	struct mail_ports ports;
+	struct packet_limits packets;
+	size_t memory;               /* cap of what fragments take, bytes */
+	struct siphash_key hash_key; /* random per run */
+};
+
+struct intake_counters {
+	uint64_t frames, frame_bytes;
+	uint64_t segments;       /* TCP, of any port */
+	uint64_t mail_segments;  /* of those that are followed */
+	uint64_t time_backwards; /* frames older than the clock */
+};
+
+struct intake;
+
+/* NULL when out of memory. The ports are borrowed. */
+struct intake *intake_create(const struct intake_config *config);
+void intake_destroy(struct intake *intake);
+
+/* One frame; true: *packet is set. The clock went on in any case. */
+bool intake_frame(struct intake *intake, const struct captured_frame *frame,
+		  struct followed_packet *packet);
+
+/* Time went on without a frame (live). */
+void intake_time(struct intake *intake, int64_t time_ns);
+
+/* The common clock: the latest time so far, ns since 1970-01-01 UTC; before any frame 0. */
+int64_t intake_clock(const struct intake *intake);
+
+const struct intake_counters *intake_counters(const struct intake *intake);
+const struct packet_counters *intake_packet_counters(const struct intake *intake);
+const struct budget *intake_budget(const struct intake *intake);
+
+#endif
