@@ -21,6 +21,7 @@ struct lru_table {
 	size_t key_size, value_size, node_size;
 	uint32_t cap, count, used; /* used: nodes that were ever handed out */
 	uint32_t oldest, newest, free;
+	uint32_t latest;       /* found last; NONE: none, or it is gone */
 	uint32_t bucket_count; /* a power of two */
 	uint32_t *buckets;
 	uint32_t chunk_cap;
@@ -79,7 +80,7 @@ struct lru_table *lru_table_create(struct budget *budget, const struct siphash_k
 	table->value_size = value_size;
 	table->node_size = value_offset() + align_up(value_size);
 	table->cap = cap;
-	table->oldest = table->newest = table->free = NONE;
+	table->oldest = table->newest = table->free = table->latest = NONE;
 	table->bucket_count = 1;
 	while (table->bucket_count < cap)
 		table->bucket_count *= 2;
@@ -115,13 +116,23 @@ bool lru_table_full(const struct lru_table *table)
 	return table->count == table->cap;
 }
 
-void *lru_table_find(const struct lru_table *table, const uint8_t *key)
+void *lru_table_find(struct lru_table *table, const uint8_t *key)
 {
+	if (table->count == 0)
+		return NULL;
+	/* Questions come in groups about the same key: most cost no hash. */
+	if (table->latest != NONE) {
+		struct lru_node *node = node_at(table, table->latest);
+		if (memcmp(node->key, key, table->key_size) == 0)
+			return value_of(node);
+	}
 	uint32_t index = *bucket_of(table, key);
 	while (index != NONE) {
 		struct lru_node *node = node_at(table, index);
-		if (memcmp(node->key, key, table->key_size) == 0)
+		if (memcmp(node->key, key, table->key_size) == 0) {
+			table->latest = index;
 			return value_of(node);
+		}
 		index = node->chain;
 	}
 	return NULL;
@@ -203,6 +214,8 @@ void lru_table_remove(struct lru_table *table, void *value)
 		link = &node_at(table, *link)->chain;
 	*link = node->chain;
 	order_leave(table, node);
+	if (table->latest == node->index)
+		table->latest = NONE;
 	node->older = table->free;
 	table->free = node->index;
 	table->count--;

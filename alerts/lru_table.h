@@ -29,7 +29,7 @@ uint32_t lru_table_count(const struct lru_table *table);
 bool lru_table_full(const struct lru_table *table);
 
 /* The value under key, or NULL. Its place in the order is not changed. */
-void *lru_table_find(const struct lru_table *table, const uint8_t *key);
+void *lru_table_find(struct lru_table *table, const uint8_t *key);
 
 /* Makes a value the most recently used. */
 void lru_table_touch(struct lru_table *table, void *value);

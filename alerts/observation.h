@@ -18,7 +18,8 @@ struct observation {
 	int64_t time_ns;         /* of that packet */
 	uint32_t new_milestones; /* those reached since the session's previous observation */
 	struct session_facts facts;
-	/* The redacted dialogue so far: lines "C: EHLO host", "S: 250-host", '\n' between them. */
+	/* The redacted dialogue so far: lines "C: EHLO host", "S: 250-host", '\n' between them.
+	   Empty where no alert can come of the facts: see verdict_is_routine(). */
 	struct span dialogue;
 	bool dialogue_evicted; /* its beginning had to give way to others */
 	struct span

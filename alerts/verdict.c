@@ -469,3 +469,23 @@ void verdict_judge(const struct session_facts *facts, const struct certificate_i
 			verdict->count++;
 	}
 }
+
+bool verdict_is_routine(const struct session_facts *facts, uint32_t new_milestones)
+{
+	const uint32_t usual = MILESTONE_EHLO_REPLY | MILESTONE_STARTTLS_REPLY |
+			       MILESTONE_SERVER_HELLO | MILESTONE_CERTIFICATE | MILESTONE_TLS_UP |
+			       MILESTONE_CLOSED;
+	/* A new certificate may be another one than the server had. */
+	if ((facts->milestones & ~usual) != 0 || (new_milestones & MILESTONE_CERTIFICATE) != 0 ||
+	    facts->offered != TRI_TRUE || facts->requested == TRI_FALSE ||
+	    (facts->starttls_code != 0 && facts->starttls_code != 220))
+		return false;
+	const struct session_tls *tls = &facts->tls;
+	if (tls->sentinel || tls->rolled_back || tls->certificate_problems != 0)
+		return false;
+	if (!reached(facts, MILESTONE_SERVER_HELLO))
+		return !reached(facts, MILESTONE_CLOSED);
+	const struct tls_suite *suite = tls_suite_find(tls->version, tls->suite);
+	return weak_version(tls->version) == NULL && suite != NULL &&
+	       suite->weakness == TLS_WEAKNESS_NONE;
+}

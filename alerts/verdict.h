@@ -60,4 +60,12 @@ void verdict_judge(const struct session_facts *facts, const struct certificate_i
 		   const struct verdict_context *context, uint32_t already,
 		   struct verdict *verdict);
 
+/*
+ * Whether a session went as it should up to here, so that no rule, neither of this file
+ * nor of those that look at many sessions, has anything to say at these new milestones:
+ * STARTTLS was offered, accepted and is strong, nothing was said in the clear. Spares
+ * what only an alert shows. Policies and the comparison of taps may still object.
+ */
+bool verdict_is_routine(const struct session_facts *facts, uint32_t new_milestones);
+
 #endif

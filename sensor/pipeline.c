@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/pipeline.h"
 
+#include "alerts/verdict.h"
+
 #include "sensor/hold_queue.h"
 #include "sensor/limits.h"
 
@@ -22,7 +24,7 @@ struct risk_answer {
 	bool known;
 };
 
-#define RISK_ANSWERS 256U
+#define RISK_ANSWERS 4096U
 
 struct pipeline {
 	struct pipeline_config config;
@@ -346,7 +348,6 @@ static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *sessi
 static void observe(struct pipeline *p, struct flow *flow, struct observation *o)
 {
 	struct smtp_session *session = flow->session;
-	bool evicted;
 
 	session_refresh(flow);
 	smtp_session_settle(session);
@@ -357,14 +358,15 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 	    .facts = session->facts,
 	    .certificate = session->certificate,
 	};
-	size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
-				      sizeof p->dialogue, &evicted);
-	o->dialogue = span_of(p->dialogue, len);
-	o->dialogue_evicted = evicted;
-	if (p->evidence_out != NULL) {
-		size_t packets = evidence_collect(&p->evidence, &flow->trail, o->dialogue,
-						  p->evidence_out, p->config.evidence_out);
-		o->packets = span_of(p->evidence_out, packets);
+	if (p->config.always_dialogue || !verdict_is_routine(&session->facts, o->new_milestones)) {
+		size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
+					      sizeof p->dialogue, &o->dialogue_evicted);
+		o->dialogue = span_of(p->dialogue, len);
+		if (p->evidence_out != NULL) {
+			size_t packets = evidence_collect(&p->evidence, &flow->trail, o->dialogue,
+							  p->evidence_out, p->config.evidence_out);
+			o->packets = span_of(p->evidence_out, packets);
+		}
 	}
 	session->observed = session->facts.milestones;
 }

@@ -28,6 +28,7 @@ struct pipeline_config {
 	size_t evidence_ring;        /* bytes; 0: no packets are kept */
 	size_t evidence_out;         /* bytes of one observation's packets */
 	size_t certificates;         /* distinct ones that are remembered */
+	bool always_dialogue; /* with every observation; otherwise where an alert may want it */
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 };
 

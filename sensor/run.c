@@ -237,6 +237,7 @@ static void configure_pipeline(struct run *run)
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
 	    .evidence_out = LIMIT_EVIDENCE_OUT,
 	    .certificates = LIMIT_CERTIFICATES,
+	    .always_dialogue = run->policy != NULL || options->taps.count > 1,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */
 	if (getrandom(&run->pipeline_config.hash_key, sizeof run->pipeline_config.hash_key, 0) < 0)

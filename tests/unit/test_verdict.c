@@ -435,6 +435,42 @@ Test(verdict, rules)
 	}
 }
 
+/* Whatever raises a rule is no routine, also where the rest of the session is as it should be. */
+Test(verdict, routine)
+{
+	static struct verdict verdict;
+	for (size_t i = 0; i < sizeof expectations / sizeof expectations[0]; i++) {
+		struct session_facts facts = expectations[i].facts;
+		for (unsigned round = 0; round < 2; round++) {
+			verdict_judge(&facts, NULL, &expectations[i].context, 0, &verdict);
+			cr_expect(verdict.count == 0 || !verdict_is_routine(&facts, 0), "%s",
+				  expectations[i].name);
+			facts.offered = facts.requested = TRI_TRUE;
+			if (facts.starttls_code == 0)
+				facts.starttls_code = 220;
+			if (facts.tls.suite == 0)
+				facts.tls.suite = 0xc02f; /* ECDHE_RSA_WITH_AES_128_GCM_SHA256 */
+		}
+	}
+
+	struct session_facts good = {
+	    .milestones = MILESTONE_EHLO_REPLY,
+	    .offered = TRI_TRUE,
+	};
+	cr_expect(verdict_is_routine(&good, MILESTONE_EHLO_REPLY));
+	good.requested = TRI_TRUE;
+	good.starttls_code = 220;
+	good.tls = (struct session_tls){.server_hello = true, .version = 0x0303, .suite = 0xc02f};
+	good.milestones |= MILESTONE_STARTTLS_REPLY | MILESTONE_SERVER_HELLO;
+	cr_expect(verdict_is_routine(&good, MILESTONE_SERVER_HELLO));
+	good.milestones |= MILESTONE_CERTIFICATE;
+	cr_expect(!verdict_is_routine(&good, MILESTONE_CERTIFICATE));
+	good.milestones |= MILESTONE_TLS_UP | MILESTONE_CLOSED;
+	cr_expect(verdict_is_routine(&good, MILESTONE_TLS_UP | MILESTONE_CLOSED));
+	good.tls.certificate_problems = CERTIFICATE_EXPIRED;
+	cr_expect(!verdict_is_routine(&good, MILESTONE_CLOSED));
+}
+
 Test(verdict, each_rule_once)
 {
 	static struct verdict verdict;
