@@ -39,10 +39,10 @@ static void add_code(struct json *json, const char *key, unsigned code)
 		json_u64(json, key, code);
 }
 
-/* A count that says nothing when the side that would have shown it was not seen. */
-static void add_count(struct json *json, const char *key, uint32_t count, bool seen)
+/* A count of what was seen. Where some of it may have been missed, none is no number. */
+static void add_count(struct json *json, const char *key, uint32_t count, bool whole)
 {
-	if (count == 0 && !seen)
+	if (count == 0 && !whole)
 		json_null(json, key);
 	else
 		json_u64(json, key, count);
@@ -196,11 +196,12 @@ static void add_starttls(struct json *json, const struct session_facts *facts)
 
 static void add_plaintext(struct json *json, const struct session_facts *facts)
 {
-	bool seen = facts->mail_seen != TRI_UNKNOWN;
+	/* What was never asked cannot have been granted. */
+	bool known = facts->commands_whole && (facts->replies_whole || facts->mails == 0);
 	json_open_object(json, "plaintext");
-	add_count(json, "mails", facts->mails, seen);
-	add_count(json, "accepted", facts->accepted, seen);
-	add_count(json, "recipients", facts->recipients, seen);
+	add_count(json, "mails", facts->mails, facts->commands_whole);
+	add_count(json, "accepted", facts->accepted, known);
+	add_count(json, "recipients", facts->recipients, known);
 	add_list(json, "recipient_domains", session_facts_text(facts, TEXT_RECIPIENT_DOMAINS));
 	add_wire(json, "sender_domain", session_facts_text(facts, TEXT_SENDER_DOMAIN));
 	add_wire_or_null(json, "auth", session_facts_text(facts, TEXT_AUTH_MECHANISM));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/dialogue.h"
 
+#include "decoders/sasl.h"
+
 struct line_header {
 	uint64_t previous; /* position + 1 of the session's line before; 0: none */
 	uint16_t len;
@@ -67,23 +69,103 @@ static void put_addresses(struct line_writer *w, const struct redaction *redacti
 	put_bytes(w, span_skip(text, done));
 }
 
+static bool begins_with(struct span text, const char *word, size_t len)
+{
+	return text.len >= len && span_equal_nocase(span_head(text, len), span_of(word, len));
+}
+
+#define BEGINS_WITH(text, literal) begins_with((text), (literal), sizeof(literal) - 1)
+
+/* Parameters of MAIL and RCPT whose values name nobody; AUTH=, ORCPT= and ENVID= do. */
+static bool parameter_is_plain(struct span word)
+{
+	return BEGINS_WITH(word, "SIZE=") || BEGINS_WITH(word, "BODY=") ||
+	       BEGINS_WITH(word, "RET=") || BEGINS_WITH(word, "NOTIFY=") ||
+	       (BEGINS_WITH(word, "SMTPUTF8") && word.len == 8) ||
+	       (BEGINS_WITH(word, "REQUIRETLS") && word.len == 10);
+}
+
+/* FROM:<path> or TO:<path> and parameters; anything else is not MAIL's or RCPT's and hidden. */
 static void put_path(struct line_writer *w, const struct redaction *redaction, struct span argument)
 {
 	struct span path = smtp_path(argument);
-	if (redaction->show_addresses || path.len == 0) {
-		put_bytes(w, argument);
+	bool from = BEGINS_WITH(argument, "FROM:"), to = BEGINS_WITH(argument, "TO:");
+	if (!from && !to) {
+		put_redacted(w);
 		return;
 	}
+	/* An empty path is the sender of a bounce. */
+	size_t before = path.ptr != NULL ? (size_t)(path.ptr - argument.ptr) : argument.len;
 	struct span domain = smtp_path_domain(path);
-	size_t before = (size_t)(path.ptr - argument.ptr);
 	put_bytes(w, span_head(argument, before));
-	put_redacted(w);
-	if (domain.len > 0) {
-		PUT_LITERAL(w, "@");
-		put_bytes(w, domain);
+	if (redaction->show_addresses) {
+		put_bytes(w, path);
+	} else if (path.len > 0) {
+		put_redacted(w);
+		if (domain.len > 0) {
+			PUT_LITERAL(w, "@");
+			put_bytes(w, domain);
+		}
 	}
-	/* Parameters may carry addresses too: AUTH=, ORCPT=. */
-	put_addresses(w, redaction, span_skip(argument, before + path.len));
+	struct span rest = span_skip(argument, before + path.len);
+	if (rest.len > 0 && rest.ptr[0] == '>') {
+		PUT_LITERAL(w, ">");
+		rest = span_skip(rest, 1);
+	}
+	for (;;) {
+		struct span word = smtp_next_token(&rest);
+		if (word.len == 0)
+			break;
+		PUT_LITERAL(w, " ");
+		if (redaction->show_addresses || parameter_is_plain(word))
+			put_bytes(w, word);
+		else
+			put_redacted(w);
+	}
+}
+
+/* The argument of a command as far as the command has one; what else stands there is hidden. */
+static void put_argument(struct line_writer *w, const struct redaction *redaction,
+			 const struct smtp_command *command)
+{
+	const struct sasl_mechanism *mechanism;
+	struct span rest = command->argument;
+	uint64_t octets;
+	bool last;
+
+	switch (command->verb) {
+	case SMTP_VERB_AUTH:
+	case SMTP_VERB_EXPS:
+		mechanism = sasl_mechanism_find(smtp_next_token(&rest));
+		if (mechanism == NULL) {
+			put_redacted(w);
+			return;
+		}
+		put_bytes(w, span_of(mechanism->name, mechanism->len));
+		break;
+	case SMTP_VERB_MAIL:
+	case SMTP_VERB_RCPT:
+		put_path(w, redaction, command->argument);
+		return;
+	case SMTP_VERB_EHLO:
+	case SMTP_VERB_HELO:
+	case SMTP_VERB_LHLO:
+		put_addresses(w, redaction, smtp_next_token(&rest));
+		break;
+	case SMTP_VERB_BDAT:
+		if (smtp_parse_bdat(command->argument, &octets, &last)) {
+			put_bytes(w, command->argument);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	if (rest.len > 0) {
+		if (rest.len < command->argument.len)
+			PUT_LITERAL(w, " ");
+		put_redacted(w);
+	}
 }
 
 void dialogue_ring_init(struct dialogue_ring *ring, struct budget *budget, size_t size)
@@ -139,21 +221,7 @@ void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
 		put_bytes(&w, span_of(&verb[i], 1));
 	if (command.argument.len > 0) {
 		PUT_LITERAL(&w, " ");
-		if (command.verb == SMTP_VERB_AUTH || command.verb == SMTP_VERB_EXPS) {
-			struct span rest = command.argument;
-			put_bytes(&w, span_head(smtp_next_token(&rest),
-						32)); /* the mechanism is no secret */
-			if (rest.len > 0) {
-				PUT_LITERAL(&w, " ");
-				put_redacted(&w);
-			}
-		} else if (smtp_verb_is_secret(command.verb)) {
-			put_redacted(&w);
-		} else if (command.verb == SMTP_VERB_MAIL || command.verb == SMTP_VERB_RCPT) {
-			put_path(&w, redaction, command.argument);
-		} else {
-			put_addresses(&w, redaction, command.argument);
-		}
+		put_argument(&w, redaction, &command);
 	}
 	ring_append(ring, dialogue, SIDE_CLIENT, &w);
 }
@@ -165,6 +233,26 @@ static size_t enhanced_status_len(struct span text)
 	while (i < text.len && ((text.ptr[i] >= '0' && text.ptr[i] <= '9') || text.ptr[i] == '.'))
 		dots += text.ptr[i++] == '.';
 	return dots == 2 ? i : 0;
+}
+
+/*
+ * Whether the text of a reply may repeat what the client said: to a secret
+ * command, or because the server did not understand. What answers a hello or
+ * STARTTLS repeats at most what is shown anyway, and is worth reading.
+ */
+static bool may_echo(enum smtp_verb answered, uint16_t code)
+{
+	switch (answered) {
+	case SMTP_VERB_COUNT: /* the greeting */
+	case SMTP_VERB_EHLO:
+	case SMTP_VERB_HELO:
+	case SMTP_VERB_LHLO:
+	case SMTP_VERB_STARTTLS:
+	case SMTP_VERB_ANONYMOUSTLS:
+		return false;
+	default:
+		return smtp_verb_is_secret(answered) || (code >= 500 && code <= 504);
+	}
 }
 
 void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
@@ -181,7 +269,7 @@ void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 	} else {
 		put_bytes(&w, span_head(line, 4));
 		bool addresses = answered == SMTP_VERB_MAIL || answered == SMTP_VERB_RCPT;
-		bool echo = answered != SMTP_VERB_COUNT && smtp_verb_is_secret(answered);
+		bool echo = may_echo(answered, reply.code);
 		if (reply.text.len > 0 && (echo || (addresses && !redaction->show_addresses))) {
 			size_t status = enhanced_status_len(reply.text);
 			put_bytes(&w, span_head(reply.text, status));

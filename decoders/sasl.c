@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/sasl.h"
 
+static const struct sasl_mechanism mechanisms[] = {
+#define MECHANISM(name, challenge_response) {name, sizeof(name) - 1, challenge_response},
+#include "decoders/sasl_mechanisms.def"
+#undef MECHANISM
+};
+
+const struct sasl_mechanism *sasl_mechanism_find(struct span name)
+{
+	for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++)
+		if (span_equal_nocase(name, span_of(mechanisms[i].name, mechanisms[i].len)))
+			return &mechanisms[i];
+	return NULL;
+}
+
 static int base64_value(uint8_t c)
 {
 	if (c >= 'A' && c <= 'Z')

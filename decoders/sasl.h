@@ -19,4 +19,14 @@
 size_t sasl_account(struct span mechanism, unsigned step, struct span answer,
 		    char account[SASL_ACCOUNT_MAX]);
 
+/* A mechanism (RFC 4422) that is known by name; see sasl_mechanisms.def. */
+struct sasl_mechanism {
+	const char *name; /* upper case, as it may be shown */
+	size_t len;
+	bool challenge_response; /* neither the password nor a bearer token itself is sent */
+};
+
+/* The mechanism of that name in any case, or NULL. */
+const struct sasl_mechanism *sasl_mechanism_find(struct span name);
+
 #endif

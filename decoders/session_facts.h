@@ -171,7 +171,7 @@ struct session_facts {
 	uint16_t greeting_code; /* 0: not seen */
 	bool greeting_masked;   /* overwritten with '*' (RFC 5321 text that Cisco PIX/ASA masks) */
 	uint8_t ehlo_sent, ehlo_accepted, ehlo_refused; /* saturating counts, LHLO counts as EHLO */
-	uint8_t helo_sent, helo_accepted;
+	uint8_t helo_sent, helo_accepted, helo_refused;
 	uint16_t ehlo_refused_code; /* the last refusal */
 
 	/* STARTTLS (RFC 3207) */
@@ -189,7 +189,8 @@ struct session_facts {
 	bool plaintext_in_tls_reply;     /* those bytes read as an SMTP reply */
 
 	/* plaintext mail */
-	enum tri mail_seen;           /* unknown when the client's side was not seen */
+	bool commands_whole;          /* no command in the clear can have been missed so far */
+	bool replies_whole;           /* nor any reply */
 	uint32_t mails;               /* MAIL commands in the clear */
 	uint32_t mails_2xx;           /* of those, answered with 2xx */
 	uint32_t accepted;            /* messages accepted (250 after DATA or BDAT LAST) */

@@ -39,6 +39,12 @@ static bool refusal_may_be_hidden(const struct smtp_session *s)
 	return commands_missing && (!server_is_whole(s) || s->doubt.odd_reply);
 }
 
+/* No command in the clear can have been missed. */
+static bool commands_are_whole(const struct smtp_session *s)
+{
+	return client_is_whole(s) && !(is_midstream(s) && !saw_hello(&s->facts));
+}
+
 static enum tri requested(const struct smtp_session *s)
 {
 	const struct session_facts *f = &s->facts;
@@ -46,9 +52,7 @@ static enum tri requested(const struct smtp_session *s)
 		return TRI_TRUE;
 	if (f->masked_command)
 		return TRI_UNKNOWN;
-	if (!client_is_whole(s) || (is_midstream(s) && !saw_hello(f)))
-		return TRI_UNKNOWN;
-	return TRI_FALSE;
+	return commands_are_whole(s) ? TRI_FALSE : TRI_UNKNOWN;
 }
 
 /* The client went past the point where it would have asked for TLS. */
@@ -89,7 +93,7 @@ static enum session_outcome before_hello_was_accepted(const struct smtp_session 
 	if (f->ehlo_refused > 0)
 		return OUTCOME_HELO_ONLY;
 	if (f->helo_sent > 0 && f->ehlo_sent == 0 && client_is_whole(s) &&
-	    (f->helo_accepted > 0 || f->mails > 0))
+	    (f->helo_accepted > 0 || f->helo_refused > 0 || f->mails > 0))
 		return OUTCOME_HELO_ONLY;
 	if (f->helo_accepted > 0 && f->ehlo_sent > 0 && !s->doubt.ehlo_reply_lost)
 		return OUTCOME_HELO_ONLY;
@@ -151,10 +155,8 @@ void smtp_session_settle(struct smtp_session *s)
 		f->offered = TRI_UNKNOWN;
 	if (f->requested != TRI_TRUE)
 		f->requested = requested(s);
-	if (f->mails > 0)
-		f->mail_seen = TRI_TRUE;
-	else
-		f->mail_seen = s->side_seen[SIDE_CLIENT] ? TRI_FALSE : TRI_UNKNOWN;
+	f->commands_whole = commands_are_whole(s);
+	f->replies_whole = server_is_whole(s);
 	f->visibility = visibility(s);
 	f->outcome = smtp_session_outcome(s);
 	if (f->requested != TRI_TRUE && !f->implicit_tls && f->tls.established == TRI_UNKNOWN &&

@@ -13,6 +13,7 @@ enum smtp_pending_kind {
 	SMTP_PENDING_COMMAND,
 	SMTP_PENDING_ANSWER,  /* a line of an AUTH exchange */
 	SMTP_PENDING_MESSAGE, /* the end of a message's data */
+	SMTP_PENDING_EMPTY,   /* an empty line: an error for most servers, nothing for others */
 	SMTP_PENDING_UNSEEN,  /* a hole in the capture: none, one or more commands */
 };
 

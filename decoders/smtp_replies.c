@@ -93,6 +93,10 @@ static bool is_only_pending(const struct smtp_session *s)
 static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *line)
 {
 	struct smtp_pending head;
+	/* No server takes an empty line for a command that it can fulfil. */
+	while (line->code < 400 && smtp_queue_peek(&s->queue, &head) &&
+	       head.kind == SMTP_PENDING_EMPTY)
+		smtp_queue_pop(&s->queue);
 	if (!smtp_queue_peek(&s->queue, &head))
 		return false;
 	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
@@ -204,8 +208,10 @@ static void ehlo_answered(struct smtp_session *s)
 static void helo_answered(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
-	if (s->reply.code / 100 != 2)
+	if (s->reply.code / 100 != 2) {
+		count_u8(&f->helo_refused);
 		return;
+	}
 	count_u8(&f->helo_accepted);
 	if (f->ehlo_refused > 0 && f->ehlo_accepted == 0)
 		smtp_reach(s, MILESTONE_EHLO_REFUSED);
@@ -326,6 +332,11 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 
 static void greeting_answered(struct smtp_session *s)
 {
+	if (s->facts.implicit_tls) {
+		/* It speaks SMTP to a client that said TLS first. */
+		s->facts.implicit_tls = false;
+		s->client_foreign = true;
+	}
 	s->greeting_done = true;
 	s->facts.greeting_code = s->reply.code;
 	s->facts.spoke_smtp = true;
@@ -406,6 +417,7 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 	case SMTP_PENDING_MESSAGE:
 		message_answered(s);
 		break;
+	case SMTP_PENDING_EMPTY:
 	case SMTP_PENDING_UNSEEN:
 		break;
 	}
@@ -432,9 +444,12 @@ static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *l
 	r->matched = match_reply(s, line);
 	if (r->matched && smtp_queue_peek(&s->queue, &head)) {
 		r->verb = head.kind == SMTP_PENDING_ANSWER ? SMTP_VERB_AUTH : head.verb;
-	} else if (line->code == 250 && !line->last) {
-		/* Only EHLO's reply has several lines of 250 as a rule. */
-		r->verb = s->facts.ehlo_accepted == 0 ? SMTP_VERB_EHLO : SMTP_VERB_UNKNOWN;
+	} else if (line->code == 250 && !line->last && s->facts.ehlo_accepted == 0) {
+		r->verb = SMTP_VERB_EHLO; /* only its reply has several lines of 250 as a rule */
+	} else if (s->state == SMTP_STATE_TLS) {
+		r->verb = SMTP_VERB_STARTTLS; /* to the handshake: it stands where TLS should be */
+	} else {
+		r->verb = SMTP_VERB_UNKNOWN;
 	}
 }
 

@@ -168,25 +168,18 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 {
 	struct session_facts *f = &s->facts;
 	struct span rest = command->argument;
-	struct span mechanism = span_head(smtp_next_token(&rest), 20); /* RFC 4422 3.1 */
-	uint8_t upper[20];
+	struct span name = smtp_next_token(&rest);
+	const struct sasl_mechanism *mechanism = sasl_mechanism_find(name);
 
-	for (size_t i = 0; i < mechanism.len; i++) {
-		uint8_t c = ascii_upper(mechanism.ptr[i]);
-		/* What is no mechanism name may be a secret in the wrong place. */
-		bool allowed =
-		    (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-		if (!allowed) {
-			mechanism.len = 0;
-			break;
-		}
-		upper[i] = c;
-	}
 	f->auth_in_clear = true;
-	f->auth_challenge_response = smtp_mechanism_is_challenge_response(mechanism);
-	(void)session_facts_set_text(f, context->budget, TEXT_AUTH_MECHANISM,
-				     mechanism.len > 0 ? span_of(upper, mechanism.len)
-						       : span_of("UNKNOWN", 7));
+	f->auth_challenge_response = mechanism != NULL && mechanism->challenge_response;
+	/* What is no mechanism's name may be a secret in the wrong place. */
+	if (mechanism != NULL)
+		(void)session_facts_set_text(f, context->budget, TEXT_AUTH_MECHANISM,
+					     span_of(mechanism->name, mechanism->len));
+	else if (name.len > 0)
+		(void)session_facts_set_text(f, context->budget, TEXT_AUTH_MECHANISM,
+					     span_of("UNKNOWN", 7));
 	s->auth_challenged = false;
 	s->auth_early = false;
 	smtp_enter(s, SMTP_STATE_AUTH);
@@ -303,7 +296,10 @@ static void client_command(struct smtp_session *s, const struct smtp_context *co
 		}
 		break;
 	}
-	push_pending(s, context, SMTP_PENDING_COMMAND, command->verb, flags, domain);
+	struct span rest = bytes;
+	bool empty = smtp_next_token(&rest).len == 0;
+	push_pending(s, context, empty ? SMTP_PENDING_EMPTY : SMTP_PENDING_COMMAND, command->verb,
+		     flags, domain);
 }
 
 /* A line while an AUTH exchange is open: an answer, unless it is a command beyond doubt. */
@@ -333,6 +329,12 @@ static void client_line(struct smtp_session *s, const struct smtp_context *conte
 
 	if (line->fragment && !smtp_command_is_certain(&command))
 		return; /* the end of something that was missed */
+	if (!s->facts.spoke_smtp && s->from_start[SIDE_CLIENT] && smtp_is_proxy_line(line->bytes)) {
+		/* For the server's eyes, and nothing answers it. */
+		dialogue_command(context->dialogues, &s->dialogue, context->redaction, line->bytes,
+				 true);
+		return;
+	}
 	if (s->state == SMTP_STATE_AUTH) {
 		if (client_auth_line(s, context, line->bytes, &command))
 			return;
@@ -838,5 +840,6 @@ bool smtp_session_is_smtp(const struct smtp_session *s)
 	bool hello = f->ehlo_sent > 0 || f->helo_sent > 0;
 
 	return s->greeting_names_smtp || (f->greeting_code != 0 && hello) || f->ehlo_accepted > 0 ||
-	       (hello && f->mails > 0) || (f->mails_2xx > 0 && f->recipients > 0);
+	       (hello && (f->mails > 0 || f->requested == TRI_TRUE)) ||
+	       (f->mails_2xx > 0 && f->recipients > 0);
 }

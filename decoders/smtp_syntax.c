@@ -210,12 +210,48 @@ bool smtp_command_is_masked(struct span line)
 	return true;
 }
 
+bool smtp_is_proxy_line(struct span line)
+{
+	struct span verb = smtp_next_token(&line);
+	struct span family = smtp_next_token(&line);
+	return IS_WORD(verb, "PROXY") &&
+	       (IS_WORD(family, "TCP4") || IS_WORD(family, "TCP6") || IS_WORD(family, "UNKNOWN"));
+}
+
+/* What a greeting or a reply to EHLO begins with that leaves out the server's name. */
+static bool is_greeting_word(struct span word)
+{
+	return IS_WORD(word, "SMTP") || IS_WORD(word, "ESMTP") || IS_WORD(word, "LMTP") ||
+	       IS_WORD(word, "OK") || IS_WORD(word, "HELLO") || IS_WORD(word, "HI") ||
+	       IS_WORD(word, "WELCOME") || IS_WORD(word, "GREETINGS") || IS_WORD(word, "READY") ||
+	       IS_WORD(word, "SERVICE") || IS_WORD(word, "SERVER") || IS_WORD(word, "GO") ||
+	       IS_WORD(word, "REQUESTED") || IS_WORD(word, "PLEASED") || IS_WORD(word, "NICE") ||
+	       IS_WORD(word, "COMMAND") || IS_WORD(word, "NO") || IS_WORD(word, "TOO") ||
+	       IS_WORD(word, "CONNECTION") || IS_WORD(word, "SORRY") || IS_WORD(word, "YOUR") ||
+	       IS_WORD(word, "AT") || IS_WORD(word, "THE") || IS_WORD(word, "SYNTAX") ||
+	       IS_WORD(word, "TRANSACTION") || IS_WORD(word, "ERROR") || IS_WORD(word, "ACCESS");
+}
+
+/* An enhanced status code (RFC 3463) in the name's place: 2.0.0 */
+static bool is_enhanced_status(struct span word)
+{
+	size_t dots = 0;
+	for (size_t i = 0; i < word.len; i++) {
+		if (!is_digit(word.ptr[i]) && word.ptr[i] != '.')
+			return false;
+		dots += word.ptr[i] == '.';
+	}
+	return dots == 2;
+}
+
 struct span smtp_host_name(struct span text)
 {
 	struct span word = smtp_next_token(&text);
 	while (word.len > 0 && (word.ptr[word.len - 1] == ',' || word.ptr[word.len - 1] == ';' ||
 				word.ptr[word.len - 1] == '.'))
 		word.len--;
+	if (is_greeting_word(word) || is_enhanced_status(word))
+		return (struct span){.ptr = NULL, .len = 0};
 	bool letters = false;
 	for (size_t i = 0; i < word.len; i++) {
 		uint8_t c = word.ptr[i];
@@ -283,15 +319,4 @@ bool smtp_parse_bdat(struct span argument, uint64_t *octets, bool *last)
 	struct span word = smtp_next_token(&argument);
 	*last = IS_WORD(word, "LAST");
 	return *last || word.len == 0;
-}
-
-bool smtp_mechanism_is_challenge_response(struct span mechanism)
-{
-	return IS_WORD(mechanism, "CRAM-MD5") || IS_WORD(mechanism, "DIGEST-MD5") ||
-	       IS_WORD(mechanism, "NTLM") || IS_WORD(mechanism, "GSSAPI") ||
-	       IS_WORD(mechanism, "GSS-SPNEGO") || IS_WORD(mechanism, "KERBEROS_V4") ||
-	       IS_WORD(mechanism, "OTP") || IS_WORD(mechanism, "SKEY") ||
-	       IS_WORD(mechanism, "EXTERNAL") || IS_WORD(mechanism, "ANONYMOUS") ||
-	       STARTS_WITH(mechanism, "SCRAM-") || STARTS_WITH(mechanism, "GS2-") ||
-	       STARTS_WITH(mechanism, "APOP");
 }

@@ -70,8 +70,15 @@ bool smtp_greeting_is_masked(struct span text);
 /* Whether a client line is a command overwritten at STARTTLS's length: eight X's. */
 bool smtp_command_is_masked(struct span line);
 
-/* The first token if it reads as a host name or address literal; else empty. */
+/*
+ * The first token if it reads as a host name or address literal; else empty. A
+ * word without a dot is one as well ("220 mailhost ESMTP"), but for those that
+ * servers without a name begin with ("220 ESMTP ready").
+ */
 struct span smtp_host_name(struct span text);
+
+/* Whether a client line is a load balancer's announcement, version 1 of the PROXY protocol. */
+bool smtp_is_proxy_line(struct span line);
 
 /* The path of MAIL or RCPT: what is between the angle brackets, or the bare word. */
 struct span smtp_path(struct span argument);
@@ -84,9 +91,6 @@ bool smtp_parse_bdat(struct span argument, uint64_t *octets, bool *last);
 
 /* Decimal digits to the end of text or a blank; false when none or too large. */
 bool smtp_parse_count(struct span text, uint64_t *count);
-
-/* SASL mechanisms that do not send the password or a bearer token itself. */
-bool smtp_mechanism_is_challenge_response(struct span mechanism);
 
 /* The next token of *rest, blanks in front skipped; empty at the end. */
 struct span smtp_next_token(struct span *rest);

@@ -4,7 +4,8 @@
 # Builds everything and runs every test there is:
 #
 #   unit      tests/unit/test_*.c, under the address, leak and undefined-behaviour sanitizers
-#   property  what generated traffic must not change; the corpus of every fuzz target
+#   property  whole connections with reasoned records; what generated traffic must not change;
+#             the corpus of every fuzz target
 #   checks    the laws of the architecture, documents against the lists they are made of
 #   golden    every bundled capture against its stored output and its manifest
 #   live      real programs in network namespaces; need root
@@ -123,6 +124,7 @@ for kind in "${kinds[@]}"; do
 		done
 		;;
 	property)
+		script "cases/run.py" tests/cases/run.py "$STRIPWATCH_ASAN"
 		script "property/run.py, fixed seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60 --seed 1
 		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
 		for target in build/asan/tests/fuzz/fuzz_*; do

@@ -78,7 +78,7 @@ static void fill_upgraded(struct bench *bench)
 	facts->offered = TRI_TRUE;
 	facts->requested = TRI_TRUE;
 	facts->starttls_code = 220;
-	facts->mail_seen = TRI_FALSE;
+	facts->commands_whole = facts->replies_whole = true;
 	struct session_tls *tls = &facts->tls;
 	tls->established = TRI_TRUE;
 	tls->client_hello = tls->server_hello = true;
@@ -121,7 +121,7 @@ static void fill_plaintext(struct bench *bench)
 	facts->offered = TRI_TRUE;
 	facts->requested = TRI_FALSE;
 	facts->tls.established = TRI_FALSE;
-	facts->mail_seen = TRI_TRUE;
+	facts->commands_whole = facts->replies_whole = true;
 	facts->mails = 2;
 	facts->accepted = 1;
 	facts->recipients = 3;
