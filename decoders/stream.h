@@ -205,6 +205,15 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *stream,
  */
 bool stream_pull(struct stream_pool *pool, struct stream *stream, struct stream_event *event);
 
+/*
+ * Takes a segment whose bytes are the very next ones and have nothing to wait for, as
+ * nearly all do: *event is its STREAM_DATA, and nothing is to be pulled. False: nothing
+ * happened, push it.
+ */
+bool stream_in_order(struct stream_pool *pool, struct stream *stream, enum side from,
+		     const struct tcp_segment *segment, int64_t time_ns, uint64_t ordinal,
+		     struct stream_event *event);
+
 /* "The rest", for stream_skip() */
 #define STREAM_FOREVER UINT64_MAX
 

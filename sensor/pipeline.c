@@ -494,8 +494,8 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 	evidence_keep(&p->evidence, &flow->trail, &packet);
 }
 
-/* Pushes the segment under hand into its connection. */
-static void segment_push(struct pipeline *p)
+/* Pushes the segment under hand into its connection. True: *event is all that comes of it. */
+static bool segment_push(struct pipeline *p, struct stream_event *event)
 {
 	const struct tcp_segment *segment = &p->packet->segment;
 	uint8_t src_end;
@@ -507,16 +507,16 @@ static void segment_push(struct pipeline *p)
 	p->ordinal = p->packet->ordinal;
 	if (flow != NULL && flow->over) {
 		if ((segment->flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
-			return; /* late: nothing that could change what was told */
+			return false; /* late: nothing that could change what was told */
 		flow_remove(p->flows, flow);
 		flow = NULL;
 	}
 	if (flow == NULL) {
 		if ((segment->flags & TCP_RST) != 0 && segment->payload_len == 0)
-			return;
+			return false;
 		flow = flow_for_segment(p, segment, &key, src_end);
 		if (flow == NULL)
-			return;
+			return false;
 	}
 	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 	if (p->time_ns > flow->last_ns)
@@ -525,20 +525,27 @@ static void segment_push(struct pipeline *p)
 	if (stream_fast(&flow->stream, side, segment)) {
 		flow->packets[side]++;
 		flow->bytes[side] += segment->payload_len;
-		return;
+		return false;
+	}
+	p->flow = flow;
+	if (stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal,
+			    event)) {
+		flow->packets[side]++;
+		flow->bytes[side] += segment->payload_len;
+		return true;
 	}
 	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
 	    STREAM_NEW_CONNECTION) {
 		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
-		return;
+		return false;
 	}
 	flow->packets[side]++;
 	flow->bytes[side] += segment->payload_len;
-	p->flow = flow;
 	p->side = side;
 	p->lag_ns = p->clock_ns - p->time_ns;
 	p->resume = STAGE_IDLE;
 	p->stage = STAGE_PULL;
+	return false;
 }
 
 /* One event of the stream under hand. */
@@ -661,7 +668,11 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 			time_pass(p);
 			break;
 		case STAGE_SEGMENT:
-			segment_push(p);
+			if (!segment_push(p, &event))
+				break;
+			event_take(p, p->flow, &event);
+			if (observe_progress(p, p->flow, o))
+				return true;
 			break;
 		case STAGE_PULL:
 			if (stream_pull(&p->streams, &p->flow->stream, &event)) {

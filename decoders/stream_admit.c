@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a segment means to its connection before its bytes are placed. */
+#include "decoders/stream_internal.h"
+
+/* No sender has more than this in flight; the largest window of common stacks is below. */
+#define FLIGHT_MAX (UINT32_C(1) << 24)
+/* The largest scaled window (RFC 7323 2.3): an acknowledgement further ahead is none. */
+#define ACK_AHEAD_MAX (INT32_C(1) << 30)
+/* Segments in a row that must continue each other far from the window to be believed. */
+#define RESYNC_SEGMENTS 4
+
+/* What a SYN means to a stream that exists. */
+enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side x,
+			  const struct tcp_segment *segment)
+{
+	enum side o = side_other(x);
+	bool is_reply = (segment->flags & TCP_ACK) != 0;
+	uint32_t start = segment->seq + 1;
+
+	if (has_flag(s, x, STREAM_KNOWN) && start == start_seq(s, x))
+		return SYN_REPEATS;
+	if (stream_closed(s) || has_flag(s, x, STREAM_FIN_SEEN) || has_flag(s, o, STREAM_FIN_SEEN))
+		return SYN_NEW;
+	struct half *oh = half_of(s, o);
+	if (is_reply && oh != NULL && oh->has_syn && segment->ack == oh->syn + 1)
+		return SYN_NEW; /* the server took up the SYN that contradicted this connection */
+	bool idle =
+	    s->side[x].offset == 0 && (!has_flag(s, o, STREAM_KNOWN) || s->side[o].offset == 0);
+	if (!has_flag(s, x, STREAM_KNOWN)) {
+		if (is_reply || idle || has_flag(s, o, STREAM_SYN_SEEN))
+			return SYN_OPENS;
+		return SYN_NEW; /* the other side was in the middle of something else */
+	}
+	if (idle && is_reply)
+		return s->side[x].edge == s->side[x].next ? SYN_OPENS : SYN_IGNORED;
+	if (idle && !has_flag(s, o, STREAM_SEEN))
+		return SYN_OPENS;
+	if (!is_reply && !has_flag(s, o, STREAM_SEEN))
+		return SYN_NEW; /* nobody will be seen to answer */
+	if (!is_reply) {
+		/* A forged SYN must not end a session: wait for the answer. */
+		struct half *h = stream_half(pool, s, x);
+		if (h != NULL) {
+			h->has_syn = true;
+			h->syn = segment->seq;
+		}
+	}
+	return SYN_IGNORED;
+}
+
+static void open_side(struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	start_at(s, x, segment->seq + 1);
+	clear_flag(s, x, STREAM_EXPECTED | STREAM_SOFT);
+	set_flag(s, x, STREAM_KNOWN);
+}
+
+/*
+ * The first segment of a side whose SYN was not seen. Where it starts is where the
+ * peer's acknowledgements say, if they are believable, else at this segment.
+ */
+static void start_side(struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	enum side o = side_other(x);
+	struct stream_side *side = &s->side[x];
+	bool believed = false;
+	if (has_flag(s, x, STREAM_EXPECTED)) {
+		int32_t ahead = seq_diff(segment->seq, side->next);
+		bool sane = has_flag(s, o, STREAM_SYN_SEEN) ||
+			    ((segment->flags & TCP_ACK) != 0 && has_flag(s, o, STREAM_KNOWN) &&
+			     segment->ack == s->side[o].next);
+		if (ahead == 0)
+			believed = true;
+		else if (ahead > 0)
+			believed =
+			    sane && (uint32_t)ahead <= FLIGHT_MIN + (side->edge - side->next);
+		else if (ahead == -1 && segment->payload_len <= 1)
+			believed = true; /* a keep-alive */
+		else
+			believed = has_flag(s, o, STREAM_SYN_SEEN) && ahead >= -(int32_t)FLIGHT_MIN;
+	}
+	if (believed)
+		set_flag(s, o, STREAM_TRUSTED);
+	else
+		start_at(s, x, segment->seq);
+	clear_flag(s, x, STREAM_EXPECTED);
+	set_flag(s, x, STREAM_KNOWN);
+	if (!believed)
+		set_flag(s, x, STREAM_SOFT);
+}
+
+/* Learns from an acknowledgement, and says in the step what the segment has to wait for. */
+static void take_ack(struct stream *s, struct stream_step *step, const struct tcp_segment *segment)
+{
+	enum side x = step->side;
+	enum side o = side_other(x);
+	struct stream_side *other = &s->side[o];
+	if ((segment->flags & TCP_ACK) == 0)
+		return;
+	if (!has_flag(s, o, STREAM_KNOWN)) {
+		if (segment->ack == 0)
+			return; /* hand-made captures leave it zero */
+		int32_t ahead = seq_diff(segment->ack, other->edge);
+		if (!has_flag(s, o, STREAM_EXPECTED)) {
+			start_at(s, o, segment->ack);
+			set_flag(s, o, STREAM_EXPECTED);
+		} else if (ahead > 0 && ahead <= ACK_AHEAD_MAX) {
+			other->edge = segment->ack;
+			set_flag(s, o, STREAM_ACKED_UNSEEN);
+		}
+		return;
+	}
+	int32_t ahead = seq_diff(segment->ack, other->next);
+	if (ahead == 0)
+		set_flag(s, x, STREAM_TRUSTED);
+	if (ahead <= 0 || ahead > ACK_AHEAD_MAX || !has_flag(s, x, STREAM_TRUSTED))
+		return;
+	if (seq_diff(segment->ack, other->edge) > 0)
+		other->edge = segment->ack;
+	step->has_need = true;
+	step->need = segment->ack;
+}
+
+/* Whether a segment lies so far away that no window covers it; *jump: it is to be believed. */
+static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint32_t seq,
+		   uint32_t len, bool *jump)
+{
+	const struct stream_side *side = &s->side[x];
+	uint32_t flight = pool->limits.max_out_of_order;
+	if (flight < FLIGHT_MIN)
+		flight = FLIGHT_MIN;
+	flight = min_u32(flight, FLIGHT_MAX) + (uint32_t)min_u64(side->skip, FLIGHT_MAX);
+	*jump = false;
+	struct half *h = half_of(s, x);
+	if (seq_diff(seq + len, side->next) >= -(int32_t)FLIGHT_MAX &&
+	    seq_diff(seq, side->edge) <= (int32_t)flight) {
+		if (h != NULL)
+			h->far_segments = 0;
+		return false;
+	}
+	pool->counters.bad_sequence++;
+	h = stream_half(pool, s, x);
+	if (h == NULL)
+		return true;
+	uint32_t step = seq - h->far_next;
+	h->far_segments = h->far_segments > 0 && step <= FLIGHT_MIN ? h->far_segments + 1 : 1;
+	h->far_next = seq + len;
+	if (h->far_segments < RESYNC_SEGMENTS)
+		return true;
+	h->far_segments = 0;
+	*jump = true;
+	return false;
+}
+
+/* The bytes of the last gap come after all, and nothing behind it did: it was none. */
+static void reopen(struct stream_pool *pool, struct stream *s, enum side x, struct half *h)
+{
+	struct stream_side *side = &s->side[x];
+	uint64_t skip_left = h->reopen_skip - min_u64(h->reopen_skip, h->reopen_len);
+	h->can_reopen = false;
+	pool->counters.reopened++;
+	clear_excuse(s, x);
+	side->next = h->reopen_at;
+	side->offset -= h->reopen_len;
+	s->count[x].gap -= h->reopen_len;
+	if (side->skip == skip_left)
+		side->skip = h->reopen_skip;
+	side->edge = side->next;
+	if (h->reopen_len > 0)
+		stream_distrust(pool, s, side_other(x));
+}
+
+/* Whether a receiver would take the RST, or may have; *seq is where it stands. */
+static bool accept_rst(const struct stream *s, enum side x, const struct tcp_segment *segment,
+		       uint32_t *seq)
+{
+	enum side o = side_other(x);
+	const struct stream_side *side = &s->side[x];
+	*seq = side->next;
+	if (!has_flag(s, x, STREAM_KNOWN)) {
+		bool expected = has_flag(s, x, STREAM_EXPECTED);
+		if (expected && (segment->seq == side->next || segment->seq == side->edge))
+			return true;
+		if ((segment->flags & TCP_ACK) == 0 || !has_flag(s, o, STREAM_KNOWN))
+			return !expected && !has_flag(s, o, STREAM_KNOWN);
+		int32_t off = seq_diff(segment->ack, s->side[o].next);
+		return off >= -(int32_t)FLIGHT_MIN && off <= (int32_t)FLIGHT_MIN;
+	}
+	int32_t ahead = seq_diff(segment->seq, side->next);
+	if (ahead < -1 || ahead > (int32_t)FLIGHT_MIN + seq_diff(side->edge, side->next))
+		return false;
+	/* Its FIN may not have counted for the one that resets: next - 1 will do. Ahead of
+	 * next it waits until the bytes before it are there, or the sender stays silent. */
+	if (ahead > 0)
+		*seq = segment->seq;
+	return true;
+}
+
+/*
+ * What the segment under hand means, before its bytes are placed. Not before the
+ * holds that were over have ended: so it does not matter when ticks come.
+ */
+void stream_admit(struct stream_pool *pool, struct stream *s)
+{
+	struct stream_step *step = &pool->step;
+	const struct tcp_segment *segment = step->segment;
+	enum side from = step->side;
+	bool is_rst = (segment->flags & TCP_RST) != 0;
+	bool is_syn = (segment->flags & TCP_SYN) != 0 && !is_rst;
+	enum syn syn = is_syn ? stream_judge_syn(pool, s, from, segment) : SYN_REPEATS;
+
+	step->admitted = true;
+	set_flag(s, from, STREAM_SEEN);
+	for (unsigned i = 0; s->cold != NULL && i < 2; i++)
+		if (s->cold->half[i].hole.kind != HOLE_NONE)
+			s->cold->half[i].hole.segments++;
+	if ((segment->flags & TCP_URG) != 0)
+		pool->counters.urgent++;
+
+	if (is_rst) {
+		if (!accept_rst(s, from, segment, &step->seq)) {
+			pool->counters.rst_ignored++;
+			return;
+		}
+		/* What it acknowledges was received, so it was said before the end. */
+		if (has_flag(s, side_other(from), STREAM_KNOWN))
+			take_ack(s, step, segment);
+		step->flags = TCP_RST;
+		return;
+	}
+	if (syn == SYN_IGNORED || syn == SYN_NEW) {
+		pool->counters.syn_ignored++;
+		return;
+	}
+	uint32_t seq = segment->seq + (is_syn ? 1U : 0U);
+	uint32_t len = segment->payload_len;
+	if (syn == SYN_OPENS)
+		open_side(s, from, segment);
+	else if (!has_flag(s, from, STREAM_KNOWN))
+		start_side(s, from, segment);
+	if (is_syn)
+		set_flag(s, from,
+			 STREAM_SYN_SEEN |
+			     ((segment->flags & TCP_ACK) != 0 ? STREAM_SYNACK_SEEN : 0U));
+	if (has_flag(s, from, STREAM_SOFT) && len > 0) {
+		/* What came without payload may have been a keep-alive: start here after all. */
+		if (!has_flag(s, side_other(from), STREAM_TRUSTED))
+			start_at(s, from, seq);
+		clear_flag(s, from, STREAM_SOFT);
+	}
+	if (is_far(pool, s, from, seq, len, &step->jump))
+		return;
+	if (!step->jump)
+		take_ack(s, step, segment);
+
+	struct half *h = half_of(s, from);
+	step->seq = seq;
+	step->left = span_head(segment->payload, len);
+	step->cut = len - (uint32_t)step->left.len;
+	step->flags = is_syn ? 0 : segment->flags & TCP_FIN;
+	if (h != NULL && h->rst.set && seq_diff(seq + len, h->rst.seq) > 0) {
+		h->rst.set = false; /* whoever reset the connection would not go on */
+		pool->counters.rst_ignored++;
+	}
+	if (h != NULL && h->can_reopen && !step->jump) {
+		uint32_t end = seq + len + (step->flags != 0 ? 1U : 0U);
+		if (seq_diff(seq, h->reopen_at) <= 0 && seq_diff(end, h->reopen_at) > 0)
+			reopen(pool, s, from, h);
+		else if (len > 0 && seq_diff(seq, h->reopen_at) > 0)
+			h->can_reopen = false;
+	}
+	if (len <= 1 && seq == s->side[from].next - 1 && !step->jump)
+		stream_step_consume(step,
+				    len); /* a keep-alive (RFC 9293 3.8.4), its byte is garbage */
+	if (s->count[from].delivered == 0 && step->left.len > 0 && segment->checked.len > 0 &&
+	    !has_flag(s, from, STREAM_NO_HISTORY | STREAM_OFFLOAD) && !tcp_checksum_ok(segment)) {
+		set_flag(s, from, STREAM_OFFLOAD);
+		pool->counters.checksum_offload++;
+	}
+}
