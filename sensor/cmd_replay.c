@@ -302,7 +302,9 @@ int cmd_replay(const struct options *options)
 		return STATUS_WRONG_USE;
 	}
 	if (options->filter != NULL) {
-		replay.filter = filter_new(options->filter, error);
+		char *with_dns = options->dns ? filter_with_dns(options->filter) : NULL;
+		replay.filter = filter_new(with_dns != NULL ? with_dns : options->filter, error);
+		free(with_dns);
 		if (replay.filter == NULL) {
 			fprintf(stderr, "stripwatch: --filter: %s\n", error);
 			(void)run_finish(replay.run);

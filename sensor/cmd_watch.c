@@ -2,6 +2,7 @@
 /* stripwatch watch: live interfaces, until SIGTERM or SIGINT. */
 #include "sensor/capture_live.h"
 #include "sensor/commands.h"
+#include "sensor/filter.h"
 #include "sensor/limits.h"
 #include "sensor/run.h"
 #include "sensor/signals.h"
@@ -170,8 +171,9 @@ int cmd_watch(const struct options *options)
 	char error[CAPTURE_LIVE_ERROR_MAX];
 	size_t count;
 	const char **interfaces = list_interfaces(options, &count);
+	char *with_dns = options->dns ? filter_with_dns(options->filter) : NULL;
 	const struct capture_live_settings settings = {
-	    .filter = options->filter,
+	    .filter = with_dns != NULL ? with_dns : options->filter,
 	    .snaplen = (uint32_t)options->snaplen,
 	    .buffer_size = (uint32_t)options->buffer_size,
 	    .promiscuous = !options->no_promiscuous,
@@ -179,6 +181,7 @@ int cmd_watch(const struct options *options)
 	struct capture_live *live = NULL;
 	if (interfaces != NULL)
 		live = capture_live_open(interfaces, count, &settings, error);
+	free(with_dns);
 	if (live == NULL) {
 		fprintf(stderr, "stripwatch: %s\n", interfaces != NULL ? error : "out of memory");
 		free(interfaces);

@@ -92,6 +92,14 @@ struct filter *filter_new(const char *expression, char error[FILTER_ERROR_MAX])
 	return NULL;
 }
 
+char *filter_with_dns(const char *expression)
+{
+	char *whole = NULL;
+	if (expression == NULL || asprintf(&whole, "(port 53) or (%s)", expression) < 0)
+		return NULL;
+	return whole;
+}
+
 void filter_free(struct filter *filter)
 {
 	if (!filter)

@@ -23,6 +23,13 @@ struct filter;
  */
 struct filter *filter_new(const char *expression, char error[FILTER_ERROR_MAX]);
 
+/*
+ * The expression with the packets of DNS added, which --dns needs whatever the user looks
+ * for. They stand in front: "vlan" and its like change the meaning of what follows them.
+ * To be freed; NULL when expression is, or out of memory.
+ */
+char *filter_with_dns(const char *expression);
+
 void filter_free(struct filter *filter);
 
 enum filter_verdict {

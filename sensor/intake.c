@@ -9,6 +9,8 @@ struct intake {
 	struct packet_decoder packets;
 	struct intake_counters counters;
 	int64_t clock_ns;
+	bool want_dns;
+	struct dns_answers dns; /* of the last frame */
 };
 
 struct intake *intake_create(const struct intake_config *config)
@@ -17,6 +19,7 @@ struct intake *intake_create(const struct intake_config *config)
 	if (intake == NULL)
 		return NULL;
 	intake->ports = config->ports;
+	intake->want_dns = config->packets.want_dns;
 	budget_init(&intake->budget, config->memory);
 	if (!packet_decoder_init(&intake->packets, &config->packets, &config->hash_key,
 				 &intake->budget)) {
@@ -42,14 +45,40 @@ void intake_time(struct intake *intake, int64_t time_ns)
 		intake->clock_ns = time_ns;
 }
 
+/* A datagram, or a segment of TCP that holds one whole message behind its length (RFC 7766 8). */
+static void read_dns(struct intake *intake, enum packet_outcome outcome,
+		     const struct tcp_segment *segment)
+{
+	struct span message = segment->payload;
+	if (segment->src.port != DNS_PORT)
+		return;
+	if (outcome == PACKET_TCP) {
+		if (message.len < 2 || bytes_u16(message.ptr) != message.len - 2)
+			return;
+		message = span_skip(message, 2);
+	}
+	(void)dns_read(message, &intake->dns);
+	intake->counters.dns_facts_dropped += intake->dns.dropped;
+}
+
+const struct dns_answers *intake_dns(const struct intake *intake)
+{
+	return intake->dns.count > 0 ? &intake->dns : NULL;
+}
+
 bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 		  struct followed_packet *packet)
 {
 	intake->counters.frames++;
 	intake->counters.frame_bytes += frame->wire_len;
 	intake_time(intake, frame->time_ns);
-	if (packet_decode(&intake->packets, frame->link_type, frame->fcs_len, frame->time_ns,
-			  frame->bytes, frame->wire_len, &packet->segment) != PACKET_TCP)
+	enum packet_outcome outcome =
+	    packet_decode(&intake->packets, frame->link_type, frame->fcs_len, frame->time_ns,
+			  frame->bytes, frame->wire_len, &packet->segment);
+	intake->dns.count = 0;
+	if (intake->want_dns && (outcome == PACKET_DNS || outcome == PACKET_TCP))
+		read_dns(intake, outcome, &packet->segment);
+	if (outcome != PACKET_TCP)
 		return false;
 	intake->counters.segments++;
 	if (!mail_ports_follow(&intake->ports, &packet->segment))

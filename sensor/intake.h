@@ -8,6 +8,7 @@
 #ifndef SENSOR_INTAKE_H
 #define SENSOR_INTAKE_H
 
+#include "decoders/dns.h"
 #include "decoders/packet.h"
 #include "sensor/mail_ports.h"
 
@@ -46,6 +47,7 @@ struct intake_counters {
 	uint64_t segments;       /* TCP, of any port */
 	uint64_t mail_segments;  /* of those that are followed */
 	uint64_t time_backwards; /* frames older than the clock */
+	uint64_t dns_facts_dropped; /* beyond DNS_FACTS_MAX in one answer */
 };
 
 struct intake;
@@ -57,6 +59,9 @@ void intake_destroy(struct intake *intake);
 /* One frame; true: *packet is set. The clock went on in any case. */
 bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 		  struct followed_packet *packet);
+
+/* DNS answers that the last frame held; NULL: none, or packets.want_dns is off. */
+const struct dns_answers *intake_dns(const struct intake *intake);
 
 /* Time went on without a frame (live). */
 void intake_time(struct intake *intake, int64_t time_ns);

@@ -33,6 +33,7 @@ struct judge {
 	struct raised_table raised;
 	struct throttle *throttle;
 	struct history *history; /* of the present world */
+	struct dns_memory *dns;  /* likewise; NULL: DNS answers are not looked at */
 	struct buffer document, line;
 	struct verdict verdict;
 	int evidence_error; /* errno of the first evidence that could not be written */
@@ -154,11 +155,27 @@ void judge_destroy(struct judge *judge)
 	raised_clear(judge);
 	throttle_destroy(judge->throttle);
 	history_destroy(judge->history);
+	dns_memory_destroy(judge->dns);
 	buffer_free(&judge->document);
 	buffer_free(&judge->line);
 	summary_destroy(judge->summary);
 	digester_destroy(judge->digester);
 	free(judge);
+}
+
+static bool begin_dns(struct judge *judge)
+{
+	const struct dns_memory_limits limits = {
+	    .addresses = LIMIT_DNS_ADDRESSES,
+	    .hosts = LIMIT_DNS_HOSTS,
+	    .domains = LIMIT_DNS_DOMAINS,
+	};
+	dns_memory_destroy(judge->dns);
+	judge->dns = NULL;
+	if (judge->config.dns)
+		judge->dns =
+		    dns_memory_create(&judge->budget, &judge->config.hash_key, &limits);
+	return !judge->config.dns || judge->dns != NULL;
 }
 
 bool judge_begin(struct judge *judge, const char *name)
@@ -179,7 +196,7 @@ bool judge_begin(struct judge *judge, const char *name)
 	judge->origin.input = name;
 	history_destroy(judge->history);
 	judge->history = history_create(&judge->budget, &config);
-	return judge->history != NULL;
+	return judge->history != NULL && begin_dns(judge);
 }
 
 struct history *judge_history(struct judge *judge)
@@ -277,10 +294,14 @@ static void close_windows(struct judge *judge, int64_t now_ns)
 	struct alert summary;
 	while (throttle_close(judge->throttle, now_ns, &summary)) {
 		/* Since the alert left, the others may have turned out to be stripped as well. */
-		if (summary.finding.rule == RULE_STARTTLS_STRIPPED)
+		if (summary.finding.rule == RULE_STARTTLS_STRIPPED) {
 			summary.finding.scope =
 			    history_scope(judge->history, &summary.session.server,
 					  &summary.session.client.addr, summary.time_ns);
+			if (!judge->config.has_severity[RULE_STARTTLS_STRIPPED])
+				summary.finding.severity =
+				    history_scope_severity(summary.finding.scope);
+		}
 		send_alert(judge, &summary);
 	}
 }
@@ -294,7 +315,9 @@ static void raise_alert(struct judge *judge, struct alert *alert)
 		judge->counters.allowed++;
 		return;
 	}
-	bool goes = throttle_offer(judge->throttle, alert, &summary, &evicted);
+	/* A path's alarm is one already, and history tells how its count grows. */
+	bool goes = alert->finding.rule == RULE_PATH_DOWNGRADE ||
+		    throttle_offer(judge->throttle, alert, &summary, &evicted);
 
 	summary_alert(judge->summary, alert->finding.rule, alert->finding.severity);
 	if (evicted)
@@ -316,13 +339,13 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	close_windows(judge, observation->time_ns);
 	tell_paths(judge, observation->time_ns, false);
 	history_context(judge->history, observation, &context);
-	if (config->policy != NULL)
-		policy_context(config->policy, observation, &context);
+	if (config->policy != NULL || judge->dns != NULL)
+		policy_context(config->policy, judge->dns, observation, &context);
 	verdict_judge(&observation->facts, observation->certificate, &context,
 		      before | config->disabled, &judge->verdict);
 	history_findings(judge->history, observation, before | config->disabled, &judge->verdict);
-	if (config->policy != NULL)
-		policy_findings(config->policy, observation, before | config->disabled,
+	if (config->policy != NULL || judge->dns != NULL)
+		policy_findings(config->policy, judge->dns, observation, before | config->disabled,
 				&judge->verdict);
 	bool absorbed = (config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0 &&
 			history_absorbs(judge->history, observation);
@@ -350,6 +373,17 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	} else if (rules != before) {
 		raised_put(judge, session, rules);
 	}
+}
+
+void judge_dns(struct judge *judge, const struct dns_answers *answers, int64_t time_ns)
+{
+	if (judge->dns != NULL)
+		dns_memory_learn(judge->dns, answers, time_ns);
+}
+
+uint64_t judge_dns_evicted(const struct judge *judge)
+{
+	return judge->dns == NULL ? 0 : dns_memory_evicted(judge->dns);
 }
 
 void judge_clock(struct judge *judge, int64_t time_ns)

@@ -29,6 +29,7 @@ struct judge_config {
 	int64_t suppression_ns;             /* 0: nothing is folded */
 	int64_t fallback_window_s;
 	const struct policy *policy; /* who must use TLS, borrowed; NULL: nothing is demanded */
+	bool dns; /* DNS answers are looked at */
 	bool learn;              /* false: what was loaded into the history is all that is known */
 	const char *evidence;    /* directory, or NULL */
 	const char *const *taps; /* names by session_facts.tap, borrowed */
@@ -66,6 +67,12 @@ bool judge_begin(struct judge *judge, const char *name);
 struct history *judge_history(struct judge *judge);
 
 void judge_observe(struct judge *judge, const struct observation *observation);
+
+/* DNS answers went by; of no effect without judge_config.dns. */
+void judge_dns(struct judge *judge, const struct dns_answers *answers, int64_t time_ns);
+
+/* What of them was given up in the present world because a table was full. */
+uint64_t judge_dns_evicted(const struct judge *judge);
 
 /* Packet time went on: windows of suppression may be over. */
 void judge_clock(struct judge *judge, int64_t time_ns);

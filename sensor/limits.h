@@ -92,6 +92,10 @@
 #define LIMIT_HISTORY_FAILURES 65536
 #define LIMIT_HISTORY_SESSIONS 65536
 #define LIMIT_HISTORY_PATHS    16384
+/* What DNS answers said: some 30 MB when all is full. A large sender talks to fewer hosts a day. */
+#define LIMIT_DNS_ADDRESSES 16384
+#define LIMIT_DNS_HOSTS     16384
+#define LIMIT_DNS_DOMAINS   32768
 /* Between two saves of the baseline: what kill -9 may cost. */
 #define LIMIT_BASELINE_SAVE_NS 5000000000LL
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */

@@ -84,6 +84,7 @@ struct options {
 	char *baseline;
 	bool baseline_readonly;
 	char *policy;
+	bool dns;
 	char *ca_file;
 	char *ca_path;
 	uint64_t suppression_window; /* seconds */

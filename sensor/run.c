@@ -89,6 +89,7 @@ static struct judge *make_judge(struct run *run)
 	    .suppression_ns = (int64_t)options->suppression_window * 1000000000,
 	    .memory = LIMIT_JUDGE_MEMORY,
 	    .policy = run->policy,
+	    .dns = options->dns,
 	    .learn = !options->baseline_readonly,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
@@ -245,6 +246,7 @@ static void configure_pipeline(struct run *run)
 	run->intake_config = (struct intake_config){
 	    .ports = run->pipeline_config.ports,
 	    .packets = {.max_layers = LIMIT_LAYERS,
+			.want_dns = run->options->dns,
 			.frag = {.max_datagrams = LIMIT_FRAGMENTED,
 				 .max_bytes = LIMIT_FRAGMENT_BYTES,
 				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
@@ -389,6 +391,9 @@ void run_frame(struct run *run, const struct captured_frame *frame)
 		pipeline_clock(run->pipeline, intake_clock(run->intake), frame->ordinal);
 	drain(run);
 	run->last_packet_ns = frame->time_ns;
+	const struct dns_answers *dns = intake_dns(run->intake);
+	if (dns != NULL)
+		judge_dns(run->judge, dns, frame->time_ns);
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
@@ -425,6 +430,7 @@ static void add_world(const struct run *run, struct counters *sum)
 	sum->gap_bytes += streams->gap_bytes;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
 			     known.evicted_sessions + known.evicted_paths + known.no_memory;
+	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
 	sum->caps_reached += streams->cap_reached + intake_budget(run->intake)->refused +
 			     pipeline_budget(run->pipeline)->refused + sessions->refused +
 			     flows->evicted;

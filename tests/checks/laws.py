@@ -40,7 +40,7 @@ LIBRARIES = {
         "alerts/redis_tls.c": "TLS to Redis",
     },
     "hiredis/": {"alerts/redis_link.c": "the protocol"},
-    "yaml.h": {"sensor/config.c": "configuration", "alerts/policy.c": "policy"},
+    "yaml.h": {"sensor/config.c": "configuration", "alerts/policy_file.c": "policy"},
     "jansson.h": {"alerts/json_read.c": "reading JSON"},
     "sqlite3.h": {"alerts/baseline_store.c": "the baseline"},
     "zlib.h": {"sensor/decompress_gzip.c": "gzip"},

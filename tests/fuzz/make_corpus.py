@@ -54,6 +54,27 @@ def from_dialogues(scratch):
 	seed("stream", "conflict", b"\0\0\0" + bytes([6, 0x10, 0, 0, 50, 38, 0x10, 206, 0, 50, 6, 0x11, 0, 0, 0]))
 
 
+def dns_name(name):
+	return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def dns_answer(name, kind, data, flags=0x81A0, owner=b"\xc0\x0c"):
+	return (struct.pack(">HHHHHH", 7, flags, 1, 1, 0, 0) + dns_name(name) + struct.pack(">HH", kind, 1) + owner +
+		struct.pack(">HHIH", kind, 1, 300, len(data)) + data)
+
+
+def from_dns():
+	seed("dns", "a", dns_answer("mx.example.org", 1, bytes([192, 0, 2, 25])))
+	seed("dns", "aaaa", dns_answer("mx.example.org", 28, bytes(15) + b"\1"))
+	seed("dns", "mx", dns_answer("example.org", 15, b"\0\x0a\2mx\xc0\x0c"))
+	seed("dns", "cname", dns_answer("mx.example.org", 5, dns_name("host.example")))
+	seed("dns", "sts", dns_answer("_mta-sts.example.org", 16, b"\x11v=STSv1; id=2026;"))
+	seed("dns", "tlsa", dns_answer("_25._tcp.mx.example.org", 52, b"\3\1\1" + bytes(32)))
+	seed("dns", "rrsig", dns_answer("example.org", 46, b"\0\x0f" + bytes(30)))
+	seed("dns", "pointer-to-itself", dns_answer("example.org", 15, b"\0\x0a\2mx\xc0\x25"))
+	seed("dns", "query", struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + dns_name("example.org") + b"\0\x0f\0\1")
+
+
 def from_bundled():
 	"""The first frames of each encapsulation."""
 	for path in sorted(glob.glob(os.path.join(ROOT, "pcaps", "encapsulated", "*.pcap"))):
@@ -104,6 +125,7 @@ def main():
 	with tempfile.TemporaryDirectory() as scratch:
 		from_dialogues(scratch)
 		from_bundled()
+		from_dns()
 		certificates(scratch)
 		outbox(sys.argv[1], scratch)
 	seed("outbox_record", "empty", b"\0")

@@ -86,7 +86,7 @@ static const char *judge(const struct policy *policy, enum deed deed, const char
 	cr_assert(session_facts_set_text(facts, &budget, TEXT_SERVER_NAME, span_str(name)));
 	cr_assert(
 	    session_facts_set_text(facts, &budget, TEXT_RECIPIENT_DOMAINS, span_str(domains)));
-	facts->mails = deed == CLEAR;
+	facts->mails = facts->mails_2xx = deed == CLEAR;
 	facts->recipients = domains[0] != '\0';
 	facts->credentials_in_clear = deed == CREDENTIALS;
 	if (deed >= TLS12 && deed <= TLS12_SELF_SIGNED) {
@@ -95,11 +95,11 @@ static const char *judge(const struct policy *policy, enum deed deed, const char
 		facts->tls.certificate_problems = deed == TLS12_EXPIRED ? CERTIFICATE_EXPIRED : 0;
 	}
 	struct verdict_context context = {.stripped = false};
-	policy_context(policy, &observation, &context);
+	policy_context(policy, NULL, &observation, &context);
 	*demanded = context.policy_demands_tls;
 	verdict.count = 1;
 	verdict.findings[0] = (struct finding){.rule = RULE_PATH_DOWNGRADE};
-	policy_findings(policy, &observation, 0, &verdict);
+	policy_findings(policy, NULL, &observation, 0, &verdict);
 	session_facts_free_text(facts, &budget);
 	if (verdict.count == 1)
 		return "";
@@ -163,15 +163,26 @@ Test(policy, mta_sts_as_published)
 	static const struct {
 		const char *text;
 		bool valid, enforced;
+		const char *complaint;
 	} cases[] = {
 	    {"version: STSv1\r\nmode: enforce\r\nmx: mx.example.org\r\nmx: *.example.net\r\n"
 	     "max_age: 604800\r\n",
-	     true, true},
-	    {"version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 1\n", true, false},
-	    {"version: STSv1\nmode: none\nmax_age: 1\n", true, false},
-	    {"version: STSv2\nmode: enforce\nmx: mx.example.org\nmax_age: 1\n", false, false},
-	    {"version: STSv1\nmode: enforce\nmax_age: 1\n", false, false},
-	    {"<html>not found</html>\n", false, false},
+	     true, true, ""},
+	    {"version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 1\n", true, false, ""},
+	    {"version: STSv1\nmode: none\nmax_age: 1\n", true, false, ""},
+	    {"version: STSv1\nmode: enforce\nmode: none\nmx: a.b\nmax_age: 1\nmax_age: x\n"
+	     "new_key: anything\n\n",
+	     true, true, ""},
+	    {"version: STSv2\nmode: enforce\nmx: mx.example.org\nmax_age: 1\n", false, false,
+	     ":1: version: must be STSv1"},
+	    {"version: STSv1\nmode: Enforce\nmx: a.b\nmax_age: 1\n", false, false,
+	     ":2: mode: must"},
+	    {"version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1\n", false, false, ":3: mx: is no"},
+	    {"version: STSv1\nmode: enforce\nmx: a.b\nmax_age: 1d\n", false, false, ":4: max_age:"},
+	    {"version: STSv1\nmode: enforce\nmax_age: 1\n", false, false, ".txt: mx: is missing"},
+	    {"version: STSv1\nmode: enforce\nmx: a.b\n", false, false, "max_age: is missing"},
+	    {"", false, false, "version: is missing"},
+	    {"<html>not found</html>\n", false, false, ":1: policy: is no"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		char folder[] = "/tmp/sts-XXXXXX", file[64], text[96], error[POLICY_ERROR_MAX];
@@ -182,7 +193,7 @@ Test(policy, mta_sts_as_published)
 		struct policy *policy = read_text(text, error);
 		cr_expect_eq(policy != NULL, cases[i].valid, "case %zu: %s", i, error);
 		if (policy == NULL)
-			cr_expect_not_null(strstr(error, "example.org.txt"), "%s", error);
+			cr_expect_not_null(strstr(error, cases[i].complaint), "%s", error);
 		bool demanded = false;
 		if (policy != NULL)
 			(void)judge(policy, CLEAR, "203.0.113.1", 25, "mx", "example.org",

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/policy_pattern.h"
+
+#include <stdlib.h>
+
+void patterns_free(struct patterns *patterns)
+{
+	for (size_t i = 0; i < patterns->count; i++)
+		free(patterns->items[i].name);
+	free(patterns->items);
+}
+
+struct pattern *patterns_add(struct patterns *patterns)
+{
+	if (patterns->count == POLICY_PATTERNS)
+		return NULL;
+	struct pattern *grown =
+	    realloc(patterns->items, (patterns->count + 1) * sizeof *patterns->items);
+	if (grown == NULL)
+		return NULL;
+	patterns->items = grown;
+	grown[patterns->count] = (struct pattern){.kind = PATTERN_NAME};
+	return &grown[patterns->count++];
+}
+
+static char *lower_copy(struct span text)
+{
+	char *copy = malloc(text.len + 1);
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.ptr[i];
+		copy[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+	}
+	copy[text.len] = '\0';
+	return copy;
+}
+
+bool pattern_is_name(struct span text)
+{
+	if (text.len > 2 && text.ptr[0] == '*' && text.ptr[1] == '.')
+		text = span_skip(text, 2);
+	if (text.len == 0 || text.len > 253 || text.ptr[0] == '.')
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t upper = ascii_upper(text.ptr[i]);
+		if (!(upper >= 'A' && upper <= 'Z') && !(upper >= '0' && upper <= '9') &&
+		    upper != '-' && upper != '.' && upper != '_')
+			return false;
+	}
+	return true;
+}
+
+/* Decimal digits up to max. */
+static bool read_number(struct span text, unsigned max, unsigned *number)
+{
+	unsigned value = 0;
+	if (text.len == 0 || text.len > 5)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		value = value * 10 + (unsigned)(text.ptr[i] - '0');
+	}
+	*number = value;
+	return value <= max;
+}
+
+static size_t find_last(struct span text, char wanted)
+{
+	for (size_t i = text.len; i > 0; i--)
+		if (text.ptr[i - 1] == (uint8_t)wanted)
+			return i - 1;
+	return text.len;
+}
+
+bool pattern_read_server(struct span text, struct pattern *pattern)
+{
+	unsigned number = 0;
+	size_t colon = find_last(text, ':');
+	bool bracket = text.len > 0 && text.ptr[0] == '[';
+	size_t first_colon = 0;
+	while (first_colon < text.len && text.ptr[first_colon] != ':')
+		first_colon++;
+	bool port = colon < text.len &&
+		    (bracket ? colon > 0 && text.ptr[colon - 1] == ']' : first_colon == colon);
+	if (port) {
+		if (!read_number(span_skip(text, colon + 1), UINT16_MAX, &number) || number == 0)
+			return false;
+		pattern->port = (uint16_t)number;
+		text = span_head(text, colon);
+	}
+	if (bracket) {
+		if (text.len < 2 || text.ptr[text.len - 1] != ']')
+			return false;
+		text = span_head(span_skip(text, 1), text.len - 2);
+	}
+	size_t slash = find_last(text, '/');
+	if (ip_addr_parse((const char *)text.ptr, slash, &pattern->network)) {
+		unsigned width = pattern->network.version == 4 ? 32 : 128;
+		pattern->kind = PATTERN_NETWORK;
+		pattern->prefix = width;
+		if (slash < text.len &&
+		    !read_number(span_skip(text, slash + 1), width, &pattern->prefix))
+			return false;
+		pattern->network = ip_addr_network(&pattern->network, pattern->prefix);
+		return true;
+	}
+	pattern->kind = PATTERN_NAME;
+	pattern->name = pattern_is_name(text) ? lower_copy(text) : NULL;
+	return pattern->name != NULL;
+}
+
+bool pattern_matches_name(const char *pattern, struct span name)
+{
+	if (name.len > 0 && name.ptr[name.len - 1] == '.')
+		name.len--;
+	struct span wanted = span_str(pattern);
+	if (wanted.len > 2 && pattern[0] == '*') {
+		struct span tail = span_skip(wanted, 1); /* with its dot */
+		return name.len > tail.len &&
+		       span_equal_nocase(span_skip(name, name.len - tail.len), tail);
+	}
+	return span_equal_nocase(wanted, name);
+}
+
+bool pattern_read_domain(struct span text, struct pattern *pattern)
+{
+	if (text.len > 0 && text.ptr[text.len - 1] == '.')
+		text.len--;
+	pattern->kind = PATTERN_NAME;
+	pattern->name = pattern_is_name(text) ? lower_copy(text) : NULL;
+	return pattern->name != NULL;
+}
+
+bool pattern_matches_mx(const char *pattern, struct span name)
+{
+	if (pattern[0] == '*') {
+		size_t dot = 0;
+		while (dot < name.len && name.ptr[dot] != '.')
+			dot++;
+		return dot > 0 && pattern_matches_name(pattern + 2, span_skip(name, dot + 1));
+	}
+	return pattern_matches_name(pattern, name);
+}
