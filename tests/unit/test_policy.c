@@ -48,7 +48,7 @@ Test(policy, errors_name_line_and_key)
 	    {"demands:\n  - name: x\n    domains: [a.b]\n    valid-certificate: maybe\n",
 	     ":4: valid-certificate: must be true or false"},
 	    {"demands:\n  - name: x\n    domain: [a.b]\n", ":3: domain: is no key of a demand"},
-	    {"mta-sts: /does/not/exist\n", ":1: mta-sts: No such file"},
+	    {"mta-sts: /does/not/exist\n", ":1: mta-sts: /does/not/exist: No such file"},
 	    {"demands: [\n", ":2: "},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
