@@ -7,7 +7,7 @@
 #   property  whole connections with reasoned records; what generated traffic must not change;
 #             the corpus of every fuzz target
 #   checks    the laws of the architecture, documents against the lists they are made of
-#   golden    every bundled capture against its stored output and its manifest
+#   golden    every bundled capture against its stored output, its manifest, and tshark
 #   live      real programs in network namespaces; need root
 #
 # A script among them is given the program to test. It passes with 0 and fails with anything
@@ -134,6 +134,7 @@ for kind in "${kinds[@]}"; do
 		done
 		;;
 	golden | live)
+		[ "$kind" = live ] || script "differential/run.py" tests/differential/run.py "$STRIPWATCH"
 		for file in tests/"$kind"/*; do
 			[ -f "$file" ] && [ -x "$file" ] && script "${file#tests/}" "$file" "$STRIPWATCH"
 		done
