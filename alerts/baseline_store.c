@@ -1,66 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/baseline_store.h"
 
+#include "alerts/baseline_rows.h"
+
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUSY_MS        5000 /* another sensor, or a person, has the file open */
+#define BUSY_LEARN_MS  250  /* a sensor does not wait for people: the next save comes soon */
+#define BUSY_MS        5000 /* a person waits for a sensor */
 #define HEADER         100  /* of an SQLite file (sqlite.org/fileformat2.html 1.3) */
 #define AT_VERSION     60
 #define AT_APPLICATION 68
-#define FIRST_NUMBER                                                                               \
-	5 /* column of the first number: address, port, name and two addresses before */
+#define OLDEST_VERSION 1 /* from which the file is brought up to date */
 
 struct baseline_store {
 	sqlite3 *database;
 	char *path;
-	uint64_t saved; /* server_memory.changed up to which all is in the file */
-	bool read_only;
+	enum baseline_access access;
+	bool accepted;   /* it is a whole baseline: only then is anything written at its close */
+	uint64_t saved;  /* history_changes() up to which all is in the file */
+	int64_t decided; /* PRAGMA data_version when decisions were last taken over */
+	struct baseline_statements statements;
+	sqlite3_stmt *servers, *clients; /* under way: baseline_store_next_...() */
 };
 
-static const char schema[] =
-    "CREATE TABLE server (address TEXT NOT NULL, port INTEGER NOT NULL, name TEXT NOT NULL,"
-    " missing_network TEXT NOT NULL, tempfail_client TEXT NOT NULL"
-#define COLUMN(column, field, type, max) ", " #column " INTEGER NOT NULL"
-#include "alerts/baseline_columns.def"
-    ", PRIMARY KEY (address, port)) WITHOUT ROWID;"
-    "CREATE TABLE server_network (address TEXT NOT NULL, port INTEGER NOT NULL,"
-    " network TEXT NOT NULL, offers INTEGER NOT NULL, missing INTEGER NOT NULL,"
-    " PRIMARY KEY (address, port, network)) WITHOUT ROWID;"
-    "CREATE TABLE server_certificate (address TEXT NOT NULL, port INTEGER NOT NULL,"
-    " sha256 BLOB NOT NULL, key_sha256 BLOB NOT NULL, issuer INTEGER NOT NULL,"
-    " self_signed INTEGER NOT NULL, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,"
-    " first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, sessions INTEGER NOT NULL,"
-    " names BLOB NOT NULL, PRIMARY KEY (address, port, sha256)) WITHOUT ROWID;";
+/* What a person decides stands apart from what is learnt, so that neither overwrites the other. */
+static const char schema_2[] =
+    "CREATE TABLE server_pin (address TEXT NOT NULL, port INTEGER NOT NULL,"
+    " PRIMARY KEY (address, port)) WITHOUT ROWID;"
+    "CREATE TABLE server_forgotten (address TEXT NOT NULL, port INTEGER NOT NULL,"
+    " PRIMARY KEY (address, port)) WITHOUT ROWID;"
+    "CREATE TABLE client (address TEXT NOT NULL PRIMARY KEY, first_seen INTEGER NOT NULL,"
+    " last_seen INTEGER NOT NULL, sessions INTEGER NOT NULL, servers TEXT NOT NULL,"
+    " servers_more INTEGER NOT NULL, mechanisms TEXT NOT NULL, accounts TEXT NOT NULL)"
+    " WITHOUT ROWID;";
 
-static const char select_servers[] = "SELECT address, port, name, missing_network, tempfail_client"
-#define COLUMN(column, field, type, max) ", " #column
-#include "alerts/baseline_columns.def"
-				     " FROM server ORDER BY last_seen, address, port";
-
-static const char insert_server[] =
-    "INSERT OR REPLACE INTO server (address, port, name, missing_network, tempfail_client"
-#define COLUMN(column, field, type, max) ", " #column
-#include "alerts/baseline_columns.def"
-    ") VALUES (?, ?, ?, ?, ?"
-#define COLUMN(column, field, type, max) ", ?"
-#include "alerts/baseline_columns.def"
-    ")";
-
-static const char select_networks[] =
-    "SELECT network, offers, missing FROM server_network WHERE address = ? AND port = ?"
-    " ORDER BY network";
-static const char insert_network[] = "INSERT OR REPLACE INTO server_network VALUES (?, ?, ?, ?, ?)";
-static const char select_certificates[] =
-    "SELECT sha256, key_sha256, issuer, self_signed, not_before, not_after, first_seen, last_seen,"
-    " sessions, names FROM server_certificate WHERE address = ? AND port = ?"
-    " ORDER BY last_seen DESC, sha256 LIMIT ?";
-static const char delete_certificates[] =
-    "DELETE FROM server_certificate WHERE address = ? AND port = ?";
-static const char insert_certificate[] =
-    "INSERT OR REPLACE INTO server_certificate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char from_1_to_2[] =
+    "INSERT INTO server_pin SELECT address, port FROM server WHERE pinned <> 0;"
+    "ALTER TABLE server DROP COLUMN pinned;";
 
 static bool refuse(char error[BASELINE_ERROR_MAX], const char *path, const char *reason)
 {
@@ -74,25 +53,36 @@ static bool refuse_database(const struct baseline_store *store, char error[BASEL
 }
 
 /* Looks at the header without SQLite, which might begin to repair what is not ours. */
-static bool check_header(const char *path, bool read_only, char error[BASELINE_ERROR_MAX])
+static bool check_header(const char *path, enum baseline_access access,
+			 char error[BASELINE_ERROR_MAX])
 {
 	uint8_t header[HEADER];
+	bool may_be_new = access == BASELINE_LEARN;
 	FILE *file = fopen(path, "rb");
 	if (file == NULL)
-		return errno == ENOENT && !read_only ? true : refuse(error, path, strerror(errno));
+		return errno == ENOENT && may_be_new ? true : refuse(error, path, strerror(errno));
 	size_t got = fread(header, 1, sizeof header, file);
 	bool failed = ferror(file) != 0;
 	(void)fclose(file);
 	if (failed)
 		return refuse(error, path, "cannot be read");
-	if (got == 0 && !read_only)
+	if (got == 0 && may_be_new)
 		return true; /* made, and never written to */
 	if (got < sizeof header || memcmp(header, "SQLite format 3", 16) != 0 ||
 	    bytes_u32(header + AT_APPLICATION) != BASELINE_APPLICATION)
 		return refuse(error, path, "is no baseline; it was left as it is");
-	if (bytes_u32(header + AT_VERSION) > BASELINE_VERSION)
+	uint32_t version = bytes_u32(header + AT_VERSION);
+	if (version > BASELINE_VERSION)
 		return refuse(error, path,
 			      "is a baseline of a newer version; it was left as it is");
+	if (version < OLDEST_VERSION)
+		return refuse(error, path,
+			      "is a baseline of no version that ever was; it was left "
+			      "as it is");
+	if (version < BASELINE_VERSION && access != BASELINE_LEARN)
+		return refuse(error, path,
+			      "is a baseline of an older version; a run that learns brings it up "
+			      "to date");
 	return true;
 }
 
@@ -102,39 +92,80 @@ static bool run_sql(struct baseline_store *store, const char *sql, char error[BA
 	       refuse_database(store, error);
 }
 
-/* The first column of the first row is this text. */
-static bool answers(struct baseline_store *store, const char *sql, const char *text)
+/* The whole number that a statement answers; -1 when it fails. */
+static int64_t ask_number(struct baseline_store *store, const char *sql)
 {
 	sqlite3_stmt *statement = NULL;
-	bool same = false;
+	int64_t number = -1;
 	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW)
+		number = sqlite3_column_int64(statement, 0);
+	(void)sqlite3_finalize(statement);
+	return number;
+}
+
+static bool is_whole(struct baseline_store *store)
+{
+	sqlite3_stmt *statement = NULL;
+	bool whole = false;
+	if (sqlite3_prepare_v2(store->database, "PRAGMA quick_check(1)", -1, &statement, NULL) ==
+		SQLITE_OK &&
 	    sqlite3_step(statement) == SQLITE_ROW) {
 		const void *answer = sqlite3_column_text(statement, 0);
-		same = answer != NULL && strcmp(answer, text) == 0;
+		whole = answer != NULL && strcmp(answer, "ok") == 0;
 	}
 	(void)sqlite3_finalize(statement);
-	return same;
+	return whole;
+}
+
+/* Makes the tables of a new file, or those that an older one lacks. */
+static bool bring_up_to_date(struct baseline_store *store, int64_t version,
+			     char error[BASELINE_ERROR_MAX])
+{
+	char identity[80];
+	(void)snprintf(identity, sizeof identity,
+		       "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+		       BASELINE_APPLICATION, BASELINE_VERSION);
+	bool good = run_sql(store, "BEGIN IMMEDIATE", error);
+	if (good && version == 0)
+		good = run_sql(store, baseline_schema, error);
+	good = good && run_sql(store, schema_2, error);
+	if (good && version == 1)
+		good = run_sql(store, from_1_to_2, error);
+	good = good && run_sql(store, identity, error) && run_sql(store, "COMMIT", error);
+	if (!good)
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return good;
 }
 
 static bool prepare_file(struct baseline_store *store, char error[BASELINE_ERROR_MAX])
 {
-	if (answers(store, "SELECT count(*) FROM sqlite_schema", "0")) {
-		char identity[80];
-		(void)snprintf(identity, sizeof identity,
-			       "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
-			       BASELINE_APPLICATION, BASELINE_VERSION);
-		return run_sql(store, "BEGIN IMMEDIATE;", error) && run_sql(store, schema, error) &&
-		       run_sql(store, identity, error);
-	}
-	if (!answers(store, "PRAGMA quick_check(1)", "ok"))
+	bool learn = store->access == BASELINE_LEARN;
+	int64_t tables = ask_number(store, "SELECT count(*) FROM sqlite_schema");
+	if (tables != 0 && !is_whole(store))
 		return refuse(error, store->path, "is damaged; it was left as it is");
-	return true;
+	int64_t version = tables == 0 ? 0 : ask_number(store, "PRAGMA user_version");
+	if (learn && version < BASELINE_VERSION && !bring_up_to_date(store, version, error))
+		return false;
+	if (!baseline_prepare(store->database, store->access == BASELINE_READ, &store->statements))
+		return refuse_database(store, error);
+	store->accepted = true;
+	if (!learn)
+		return true;
+	/* NORMAL: a crash of the program loses nothing that was saved, a power cut the last saves.
+	 */
+	return run_sql(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", error);
 }
 
-struct baseline_store *baseline_store_open(const char *path, bool read_only,
+struct baseline_store *baseline_store_open(const char *path, enum baseline_access access,
 					   char error[BASELINE_ERROR_MAX])
 {
-	if (!check_header(path, read_only, error))
+	static const int flags[] = {
+	    [BASELINE_LEARN] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	    [BASELINE_READ] = SQLITE_OPEN_READONLY,
+	    [BASELINE_EDIT] = SQLITE_OPEN_READWRITE,
+	};
+	if (!check_header(path, access, error))
 		return NULL;
 	struct baseline_store *store = calloc(1, sizeof *store);
 	if (store != NULL)
@@ -144,18 +175,21 @@ struct baseline_store *baseline_store_open(const char *path, bool read_only,
 		baseline_store_close(store);
 		return NULL;
 	}
-	store->read_only = read_only;
-	int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-	if (sqlite3_open_v2(path, &store->database, flags, NULL) != SQLITE_OK) {
+	store->access = access;
+	if (sqlite3_open_v2(path, &store->database, flags[access], NULL) != SQLITE_OK) {
 		(void)refuse_database(store, error);
 		baseline_store_close(store);
 		return NULL;
 	}
 	(void)sqlite3_busy_timeout(store->database, BUSY_MS);
+	/* What is refused stays as it is, with all that stands beside it. */
+	(void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (!prepare_file(store, error)) {
 		baseline_store_close(store);
 		return NULL;
 	}
+	if (access == BASELINE_LEARN)
+		(void)sqlite3_busy_timeout(store->database, BUSY_LEARN_MS);
 	return store;
 }
 
@@ -163,267 +197,315 @@ void baseline_store_close(struct baseline_store *store)
 {
 	if (store == NULL)
 		return;
+	(void)sqlite3_finalize(store->servers);
+	(void)sqlite3_finalize(store->clients);
+	baseline_finalize(&store->statements);
+	if (store->accepted) {
+		(void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+		/* One file, as a copy of it has to be. Refused while another has it open: so be it.
+		 */
+		if (store->access == BASELINE_LEARN)
+			(void)sqlite3_exec(store->database, "PRAGMA journal_mode = DELETE", NULL,
+					   NULL, NULL);
+	}
 	(void)sqlite3_close_v2(store->database);
 	free(store->path);
 	free(store);
 }
 
-/* ---- reading: the file may have been edited by hand, so nothing in it is trusted ---- */
-
-static struct ip_addr column_address(sqlite3_stmt *row, int column)
+/* Rows of a table that are aged, or beyond a cap. */
+static void add_gone(char *sql, size_t size, const char *table, int64_t now_s, uint32_t cap)
 {
-	struct ip_addr address = {.version = 0};
-	const void *text = sqlite3_column_text(row, column);
-	if (text != NULL)
-		(void)ip_addr_parse(text, strlen(text), &address);
-	return address;
+	size_t len = strlen(sql);
+	(void)snprintf(
+	    sql + len, size - len,
+	    "(last_seen < min((SELECT max(last_seen) FROM %s), %lld) - %lld OR last_seen <"
+	    " (SELECT last_seen FROM %s ORDER BY last_seen DESC LIMIT 1 OFFSET %lu))",
+	    table, (long long)now_s, (long long)SERVER_AGE_S, table, (unsigned long)cap - 1);
 }
 
-static int64_t column_number(sqlite3_stmt *row, int column, int64_t max)
+bool baseline_store_prune(struct baseline_store *store, uint32_t servers, uint32_t clients,
+			  int64_t now_s, uint64_t *pruned, char error[BASELINE_ERROR_MAX])
 {
-	int64_t number = sqlite3_column_int64(row, column);
-	if (number < 0)
-		return 0;
-	return number > max ? max : number;
+	char select[700] = "CREATE TEMP TABLE gone AS SELECT address, port FROM server WHERE ";
+	char client[700] = "DELETE FROM client WHERE ";
+	add_gone(select, sizeof select, "server", now_s, servers);
+	add_gone(client, sizeof client, "client", now_s, clients);
+	size_t len = strlen(select);
+	(void)snprintf(select + len, sizeof select - len,
+		       " AND (address, port) NOT IN (SELECT address, port FROM server_pin)");
+	bool good =
+	    run_sql(store, "BEGIN IMMEDIATE", error) && run_sql(store, select, error) &&
+	    run_sql(store,
+		    "DELETE FROM server WHERE (address, port) IN (SELECT * FROM gone);"
+		    "DELETE FROM server_network WHERE (address, port) IN (SELECT * FROM gone);"
+		    "DELETE FROM server_certificate WHERE (address, port) IN (SELECT * FROM gone);",
+		    error) &&
+	    run_sql(store, client, error);
+	int64_t gone = good ? ask_number(store, "SELECT count(*) FROM temp.gone") : 0;
+	*pruned = gone > 0 ? (uint64_t)gone : 0;
+	good = good && run_sql(store, "DROP TABLE temp.gone; COMMIT", error);
+	if (!good)
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return good;
 }
 
-static uint32_t column_count(sqlite3_stmt *row, int column)
-{
-	return (uint32_t)column_number(row, column, UINT32_MAX);
-}
+/* ---- what a person decided ---- */
 
-static bool column_digest(sqlite3_stmt *row, int column, uint8_t digest[DIGEST_SHA256_SIZE])
+/* Calls for each row of a table of endpoints. */
+static bool take_endpoints(struct baseline_store *store, const char *sql, struct history *history,
+			   bool forget, char error[BASELINE_ERROR_MAX])
 {
-	const void *bytes = sqlite3_column_blob(row, column);
-	if (bytes == NULL || sqlite3_column_bytes(row, column) != DIGEST_SHA256_SIZE)
-		return false;
-	memcpy(digest, bytes, DIGEST_SHA256_SIZE);
-	return true;
-}
-
-static void put_u64(uint8_t bytes[8], uint64_t number)
-{
-	for (unsigned i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(number >> (56 - 8 * i));
-}
-
-static uint64_t get_u64(const uint8_t bytes[8])
-{
-	return (uint64_t)bytes_u32(bytes) << 32 | bytes_u32(bytes + 4);
-}
-
-static void read_names(sqlite3_stmt *row, int column, struct server_certificate *certificate)
-{
-	const uint8_t *bytes = sqlite3_column_blob(row, column);
-	int size = sqlite3_column_bytes(row, column);
-	for (int at = 0; at + 16 <= size && certificate->name_count < SERVER_CERTIFICATE_NAMES;
-	     at += 16) {
-		certificate->names[certificate->name_count] = get_u64(bytes + at);
-		certificate->parents[certificate->name_count] = get_u64(bytes + at + 8);
-		certificate->name_count++;
+	sqlite3_stmt *statement = NULL;
+	int step = SQLITE_ERROR;
+	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK) {
+		while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+			struct endpoint server = baseline_read_endpoint(statement);
+			if (forget)
+				history_forget_server(history, &server);
+			else if (server.addr.version != 0)
+				history_pin_server(history, &server);
+		}
 	}
+	(void)sqlite3_finalize(statement);
+	return step == SQLITE_DONE || refuse_database(store, error);
 }
 
-static void read_server(sqlite3_stmt *row, struct server_memory *server)
+/* Takes over what was decided since the last time, if anybody wrote to the file. */
+static bool take_decisions(struct baseline_store *store, struct history *history,
+			   char error[BASELINE_ERROR_MAX])
 {
-	const void *name = sqlite3_column_text(row, 2);
-	(void)snprintf(server->name, sizeof server->name, "%s",
-		       name == NULL ? "" : (const char *)name);
-	server->missing_network = column_address(row, 3);
-	server->tempfail_client = column_address(row, 4);
-	int column = FIRST_NUMBER;
-#define COLUMN(name, field, type, max) server->field = (type)column_number(row, column++, max);
-#include "alerts/baseline_columns.def"
+	int64_t version = ask_number(store, "PRAGMA data_version");
+	if (version == store->decided)
+		return true;
+	history_unpin_all(history);
+	bool good =
+	    take_endpoints(store, "SELECT address, port FROM server_forgotten", history, true,
+			   error) &&
+	    (store->access != BASELINE_LEARN ||
+	     run_sql(store, "DELETE FROM server_forgotten", error)) &&
+	    take_endpoints(store, "SELECT address, port FROM server_pin", history, false, error);
+	if (good)
+		store->decided = version;
+	return good;
 }
 
-static void read_network(sqlite3_stmt *row, struct server_memory *server)
+/* Whether the last statement changed a row. */
+static bool changed(struct baseline_store *store)
 {
-	if (server->network_count == SERVER_NETWORKS)
-		return;
-	server->networks[server->network_count++] = (struct server_network){
-	    .network = column_address(row, 0),
-	    .offers = column_count(row, 1),
-	    .missing = column_count(row, 2),
+	return sqlite3_changes(store->database) > 0;
+}
+
+/* Runs a statement about one server. */
+static bool about(struct baseline_store *store, const char *sql, const struct endpoint *server,
+		  bool *known, char error[BASELINE_ERROR_MAX])
+{
+	sqlite3_stmt *statement = NULL;
+	bool good = sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK;
+	if (good) {
+		baseline_bind_endpoint(statement, server);
+		good = sqlite3_step(statement) == SQLITE_DONE;
+		*known |= good && changed(store);
+	}
+	(void)sqlite3_finalize(statement);
+	return good || refuse_database(store, error);
+}
+
+bool baseline_store_forget(struct baseline_store *store, const struct endpoint *server, bool *known,
+			   char error[BASELINE_ERROR_MAX])
+{
+	static const char *const tables[] = {
+	    "DELETE FROM server WHERE address = ? AND port = ?",
+	    "DELETE FROM server_network WHERE address = ? AND port = ?",
+	    "DELETE FROM server_certificate WHERE address = ? AND port = ?",
+	    "DELETE FROM server_pin WHERE address = ? AND port = ?",
 	};
+	bool ignored = false;
+	*known = false;
+	bool good = run_sql(store, "BEGIN IMMEDIATE", error);
+	for (size_t i = 0; good && i < sizeof tables / sizeof tables[0]; i++)
+		good = about(store, tables[i], server, known, error);
+	/* For a sensor that has it in memory, and would write it again. */
+	good = good &&
+	       about(store, "INSERT OR REPLACE INTO server_forgotten VALUES (?, ?)", server,
+		     &ignored, error) &&
+	       run_sql(store, "COMMIT", error);
+	if (!good)
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return good;
 }
 
-static void read_certificate(sqlite3_stmt *row, struct server_memory *server)
+bool baseline_store_pin(struct baseline_store *store, const struct endpoint *server, bool pin,
+			bool *known, char error[BASELINE_ERROR_MAX])
 {
-	struct server_certificate certificate = {
-	    .issuer = (uint64_t)sqlite3_column_int64(row, 2),
-	    .self_signed = sqlite3_column_int64(row, 3) != 0,
-	    .not_before = sqlite3_column_int64(row, 4),
-	    .not_after = sqlite3_column_int64(row, 5),
-	    .first_s = column_number(row, 6, INT64_MAX),
-	    .last_s = column_number(row, 7, INT64_MAX),
-	    .sessions = column_count(row, 8),
-	};
-	if (server->certificate_count == SERVER_CERTIFICATES ||
-	    !column_digest(row, 0, certificate.sha256) ||
-	    !column_digest(row, 1, certificate.key_sha256))
-		return;
-	read_names(row, 9, &certificate);
-	server->certificates[server->certificate_count++] = certificate;
+	struct server_memory unseen;
+	*known = false;
+	if (!pin) {
+		bool ignored = false;
+		return about(store, "DELETE FROM server_pin WHERE address = ? AND port = ?", server,
+			     known, error) &&
+		       about(store,
+			     "DELETE FROM server WHERE address = ? AND port = ? AND last_seen = 0",
+			     server, &ignored, error);
+	}
+	bool good =
+	    run_sql(store, "BEGIN IMMEDIATE", error) &&
+	    about(store, "INSERT OR IGNORE INTO server_pin VALUES (?, ?)", server, known, error);
+	/* A server that was never seen is listed all the same. */
+	if (good && !baseline_find_server(&store->statements, server, &unseen)) {
+		unseen = (struct server_memory){.endpoint = *server};
+		good = baseline_write_server(&store->statements, &unseen) ||
+		       refuse_database(store, error);
+	}
+	good = good && run_sql(store, "COMMIT", error);
+	if (!good)
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return good;
 }
 
-/* The prepared statements of a load or a save. */
-struct statements {
-	sqlite3_stmt *server, *network, *certificate, *forget;
-};
+/* ---- reading ---- */
 
-static bool prepare(struct baseline_store *store, const char *sql, sqlite3_stmt **statement,
-		    char error[BASELINE_ERROR_MAX])
+/* The next row of a select whose last parameter is how many; it is prepared with the first. */
+static int next_row(struct baseline_store *store, const char *sql, int64_t limit,
+		    sqlite3_stmt **rows)
 {
-	return sqlite3_prepare_v2(store->database, sql, -1, statement, NULL) == SQLITE_OK ||
-	       refuse_database(store, error);
+	if (*rows == NULL && sqlite3_prepare_v2(store->database, sql, -1, rows, NULL) != SQLITE_OK)
+		return SQLITE_ERROR;
+	if (!sqlite3_stmt_busy(*rows))
+		(void)sqlite3_bind_int64(*rows, 1, limit);
+	return sqlite3_step(*rows);
 }
 
-static void finalize(struct statements *statements)
+static enum baseline_step end_rows(struct baseline_store *store, int step, sqlite3_stmt **rows,
+				   char error[BASELINE_ERROR_MAX])
 {
-	(void)sqlite3_finalize(statements->server);
-	(void)sqlite3_finalize(statements->network);
-	(void)sqlite3_finalize(statements->certificate);
-	(void)sqlite3_finalize(statements->forget);
+	if (step != SQLITE_DONE)
+		(void)refuse_database(store, error);
+	(void)sqlite3_finalize(*rows);
+	*rows = NULL;
+	return step == SQLITE_DONE ? BASELINE_END : BASELINE_FAILED;
 }
 
-static void bind_server(sqlite3_stmt *statement, const char *address, uint16_t port)
+static enum baseline_step next_server(struct baseline_store *store, int64_t limit,
+				      struct server_memory *server, char error[BASELINE_ERROR_MAX])
 {
-	(void)sqlite3_bind_text(statement, 1, address, -1, SQLITE_TRANSIENT);
-	(void)sqlite3_bind_int(statement, 2, port);
+	int step;
+	while ((step = next_row(store, baseline_select_servers, limit, &store->servers)) ==
+	       SQLITE_ROW)
+		if (baseline_read_server(&store->statements, store->servers, server))
+			return BASELINE_ROW;
+	return end_rows(store, step, &store->servers, error);
 }
 
-static bool load_server(struct statements *statements, struct history *history)
+static enum baseline_step next_client(struct baseline_store *store, int64_t limit,
+				      struct client_exposure *client,
+				      char error[BASELINE_ERROR_MAX])
 {
-	struct endpoint endpoint = {
-	    .addr = column_address(statements->server, 0),
-	    .port = (uint16_t)column_number(statements->server, 1, UINT16_MAX),
-	};
-	if (endpoint.addr.version == 0)
-		return true; /* no server of ours wrote that */
-	struct server_memory *server = history_restore_server(history, &endpoint);
-	if (server == NULL)
-		return true; /* counted by the history */
-	read_server(statements->server, server);
-	char address[IP_ADDR_TEXT];
-	(void)ip_addr_text(&endpoint.addr, address);
-	bind_server(statements->network, address, endpoint.port);
-	while (sqlite3_step(statements->network) == SQLITE_ROW)
-		read_network(statements->network, server);
-	bind_server(statements->certificate, address, endpoint.port);
-	(void)sqlite3_bind_int(statements->certificate, 3, SERVER_CERTIFICATES);
-	while (sqlite3_step(statements->certificate) == SQLITE_ROW)
-		read_certificate(statements->certificate, server);
-	return sqlite3_reset(statements->network) == SQLITE_OK &&
-	       sqlite3_reset(statements->certificate) == SQLITE_OK;
+	int step;
+	while ((step = next_row(store, baseline_select_clients, limit, &store->clients)) ==
+	       SQLITE_ROW)
+		if (baseline_read_client(store->clients, client))
+			return BASELINE_ROW;
+	return end_rows(store, step, &store->clients, error);
 }
 
-bool baseline_store_load(struct baseline_store *store, struct history *history,
+enum baseline_step baseline_store_next_server(struct baseline_store *store,
+					      struct server_memory *server,
+					      char error[BASELINE_ERROR_MAX])
+{
+	enum baseline_step step = next_server(store, -1, server, error);
+	if (step == BASELINE_ROW)
+		server->pinned = baseline_is_pinned(&store->statements, &server->endpoint);
+	return step;
+}
+
+enum baseline_step baseline_store_next_client(struct baseline_store *store,
+					      struct client_exposure *client,
+					      char error[BASELINE_ERROR_MAX])
+{
+	return next_client(store, -1, client, error);
+}
+
+bool baseline_store_load(struct baseline_store *store, struct history *history, uint64_t *left_out,
 			 char error[BASELINE_ERROR_MAX])
 {
-	struct statements statements = {.server = NULL};
-	bool good = prepare(store, select_servers, &statements.server, error) &&
-		    prepare(store, select_networks, &statements.network, error) &&
-		    prepare(store, select_certificates, &statements.certificate, error);
-	int step = SQLITE_DONE;
-	while (good && (step = sqlite3_step(statements.server)) == SQLITE_ROW)
-		good = load_server(&statements, history) || refuse_database(store, error);
-	if (good && step != SQLITE_DONE)
-		good = refuse_database(store, error);
-	finalize(&statements);
+	struct server_memory server;
+	struct client_exposure client;
+	enum baseline_step step;
+	int64_t loaded = 0;
+	while ((step = next_server(store, history_server_cap(history), &server, error)) ==
+	       BASELINE_ROW) {
+		struct server_memory *known = history_restore_server(history, &server.endpoint);
+		loaded++;
+		if (known == NULL)
+			continue; /* counted by the history */
+		*known = server;
+		known->in_store = true;
+	}
+	while (step == BASELINE_END && (step = next_client(store, history_client_cap(history),
+							   &client, error)) == BASELINE_ROW) {
+		struct client_exposure *known = history_restore_client(history, &client.client);
+		step = BASELINE_END;
+		if (known == NULL)
+			continue;
+		*known = client;
+		known->in_store = true;
+	}
+	int64_t all = ask_number(store, "SELECT count(*) FROM server");
+	*left_out = all > loaded ? (uint64_t)(all - loaded) : 0;
+	store->decided = -1;
+	bool good = step == BASELINE_END && take_decisions(store, history, error);
 	store->saved = history_changes(history);
 	return good;
 }
 
 /* ---- writing ---- */
 
-static bool done(sqlite3_stmt *statement)
+/* What the file may know of it from before it was given up for room. */
+static void recall_server(struct baseline_store *store, struct server_memory *server)
 {
-	bool good = sqlite3_step(statement) == SQLITE_DONE;
-	return sqlite3_reset(statement) == SQLITE_OK && good;
+	struct server_memory before;
+	if (!server->in_store &&
+	    baseline_find_server(&store->statements, &server->endpoint, &before) &&
+	    !server_memory_is_aged(&before, server->last_s))
+		server_memory_merge(server, &before);
+	server->in_store = true;
 }
 
-static void bind_address(sqlite3_stmt *statement, int at, const struct ip_addr *address)
+static void recall_client(struct baseline_store *store, struct client_exposure *client)
 {
-	char text[IP_ADDR_TEXT] = "";
-	if (address->version != 0)
-		(void)ip_addr_text(address, text);
-	(void)sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
+	struct client_exposure before;
+	if (!client->in_store && baseline_find_client(&store->statements, &client->client, &before))
+		exposure_merge(client, &before);
+	client->in_store = true;
 }
 
-static bool save_certificate(sqlite3_stmt *statement, const struct server_certificate *certificate)
-{
-	uint8_t names[16 * SERVER_CERTIFICATE_NAMES];
-	int size = 0;
-	for (unsigned i = 0; i < certificate->name_count; i++, size += 16) {
-		put_u64(names + size, certificate->names[i]);
-		put_u64(names + size + 8, certificate->parents[i]);
-	}
-	(void)sqlite3_bind_blob(statement, 3, certificate->sha256, DIGEST_SHA256_SIZE,
-				SQLITE_TRANSIENT);
-	(void)sqlite3_bind_blob(statement, 4, certificate->key_sha256, DIGEST_SHA256_SIZE,
-				SQLITE_TRANSIENT);
-	(void)sqlite3_bind_int64(statement, 5, (int64_t)certificate->issuer);
-	(void)sqlite3_bind_int64(statement, 6, certificate->self_signed);
-	(void)sqlite3_bind_int64(statement, 7, certificate->not_before);
-	(void)sqlite3_bind_int64(statement, 8, certificate->not_after);
-	(void)sqlite3_bind_int64(statement, 9, certificate->first_s);
-	(void)sqlite3_bind_int64(statement, 10, certificate->last_s);
-	(void)sqlite3_bind_int64(statement, 11, certificate->sessions);
-	(void)sqlite3_bind_blob(statement, 12, names, size, SQLITE_TRANSIENT);
-	return done(statement);
-}
-
-static bool save_server(struct statements *statements, const struct server_memory *server)
-{
-	char address[IP_ADDR_TEXT];
-	(void)ip_addr_text(&server->endpoint.addr, address);
-	bind_server(statements->server, address, server->endpoint.port);
-	(void)sqlite3_bind_text(statements->server, 3, server->name, -1, SQLITE_TRANSIENT);
-	bind_address(statements->server, 4, &server->missing_network);
-	bind_address(statements->server, 5, &server->tempfail_client);
-	int column = FIRST_NUMBER;
-#define COLUMN(name, field, type, max)                                                             \
-	(void)sqlite3_bind_int64(statements->server, ++column, (int64_t)server->field);
-#include "alerts/baseline_columns.def"
-	bool good = done(statements->server);
-	for (unsigned i = 0; good && i < server->network_count; i++) {
-		bind_server(statements->network, address, server->endpoint.port);
-		bind_address(statements->network, 3, &server->networks[i].network);
-		(void)sqlite3_bind_int64(statements->network, 4, server->networks[i].offers);
-		(void)sqlite3_bind_int64(statements->network, 5, server->networks[i].missing);
-		good = done(statements->network);
-	}
-	bind_server(statements->forget, address, server->endpoint.port);
-	good = good && done(statements->forget);
-	for (unsigned i = 0; good && i < server->certificate_count; i++) {
-		bind_server(statements->certificate, address, server->endpoint.port);
-		good = save_certificate(statements->certificate, &server->certificates[i]);
-	}
-	return good;
-}
-
-bool baseline_store_save(struct baseline_store *store, const struct history *history,
+bool baseline_store_save(struct baseline_store *store, struct history *history,
 			 char error[BASELINE_ERROR_MAX])
 {
-	if (store->read_only)
+	if (store->access != BASELINE_LEARN)
 		return refuse(error, store->path, "is open for reading only");
-	if (history_changes(history) == store->saved)
-		return true;
-	struct statements statements = {.server = NULL};
-	bool good = prepare(store, insert_server, &statements.server, error) &&
-		    prepare(store, insert_network, &statements.network, error) &&
-		    prepare(store, insert_certificate, &statements.certificate, error) &&
-		    prepare(store, delete_certificates, &statements.forget, error) &&
-		    run_sql(store, "BEGIN IMMEDIATE", error);
+	bool good = take_decisions(store, history, error);
+	uint64_t changes = history_changes(history);
+	if (!good || changes == store->saved)
+		return good;
+	good = run_sql(store, "BEGIN IMMEDIATE", error);
 	bool begun = good;
-	for (const struct server_memory *server = history_next_server(history, NULL);
-	     good && server != NULL; server = history_next_server(history, server))
-		if (server->changed > store->saved && !save_server(&statements, server))
-			good = refuse_database(store, error);
-	finalize(&statements);
+	struct server_memory *server = history_changed_server(history, store->saved);
+	for (; good && server != NULL; server = history_changed_next(history, server)) {
+		recall_server(store, server);
+		good = baseline_write_server(&store->statements, server) ||
+		       refuse_database(store, error);
+	}
+	struct client_exposure *client = history_changed_client(history, store->saved);
+	for (; good && client != NULL; client = history_changed_next_client(history, client)) {
+		recall_client(store, client);
+		good = baseline_write_client(&store->statements, client) ||
+		       refuse_database(store, error);
+	}
 	good = good && run_sql(store, "COMMIT", error);
 	if (good)
-		store->saved = history_changes(history);
+		store->saved = changes;
 	else if (begun)
 		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
 	return good;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/history_state.h"
 
-#define SERVER_KEY  19 /* IP version, address, port */
+#define CLIENT_KEY  17 /* IP version, address */
+#define SERVER_KEY  19 /* ... and port */
 #define FAILURE_KEY 36 /* client address, server */
 #define SESSION_KEY 12 /* tap, id */
 
@@ -30,11 +31,14 @@ struct history *history_create(struct budget *budget, const struct history_confi
 					     sizeof(struct failure), limits->failures);
 	history->stripped = lru_table_create(budget, &config->key, SESSION_KEY,
 					     sizeof(struct stripped), limits->sessions);
+	history->clients = lru_table_create(budget, &config->key, CLIENT_KEY,
+					    sizeof(struct client_exposure), limits->clients);
 	history->paths = path_watch_create(budget, &config->key, limits->paths);
 	if (config->compare_taps)
 		history->taps = tap_match_create(budget, &config->key, limits->sessions);
 	if (history->servers == NULL || history->failures == NULL || history->stripped == NULL ||
-	    history->paths == NULL || (config->compare_taps && history->taps == NULL)) {
+	    history->clients == NULL || history->paths == NULL ||
+	    (config->compare_taps && history->taps == NULL)) {
 		history_destroy(history);
 		return NULL;
 	}
@@ -48,6 +52,7 @@ void history_destroy(struct history *history)
 	lru_table_destroy(history->servers);
 	lru_table_destroy(history->failures);
 	lru_table_destroy(history->stripped);
+	lru_table_destroy(history->clients);
 	path_watch_destroy(history->paths);
 	tap_match_destroy(history->taps);
 	budget_free(history->budget, history, sizeof *history);
@@ -146,6 +151,114 @@ const struct server_memory *history_next_server(const struct history *history,
 {
 	return after == NULL ? lru_table_oldest(history->servers)
 			     : lru_table_newer(history->servers, after);
+}
+
+struct server_memory *history_changed_server(const struct history *history, uint64_t since)
+{
+	struct server_memory *first = NULL;
+	/* What learns becomes the newest, so the order of use is that of the changes. */
+	struct server_memory *server = lru_table_newest(history->servers);
+	while (server != NULL && server->changed > since) {
+		first = server;
+		server = lru_table_older(history->servers, server);
+	}
+	return first;
+}
+
+struct server_memory *history_changed_next(const struct history *history,
+					   const struct server_memory *server)
+{
+	return lru_table_newer(history->servers, server);
+}
+
+struct client_exposure *history_changed_client(const struct history *history, uint64_t since)
+{
+	struct client_exposure *first = NULL;
+	struct client_exposure *client = lru_table_newest(history->clients);
+	while (client != NULL && client->changed > since) {
+		first = client;
+		client = lru_table_older(history->clients, client);
+	}
+	return first;
+}
+
+struct client_exposure *history_changed_next_client(const struct history *history,
+						    const struct client_exposure *client)
+{
+	return lru_table_newer(history->clients, client);
+}
+
+const struct client_exposure *history_next_client(const struct history *history,
+						  const struct client_exposure *after)
+{
+	return after == NULL ? lru_table_oldest(history->clients)
+			     : lru_table_newer(history->clients, after);
+}
+
+struct client_exposure *history_restore_client(struct history *history,
+					       const struct ip_addr *client)
+{
+	uint8_t key[CLIENT_KEY];
+	address_key(client, key);
+	struct client_exposure *exposure = lru_table_find(history->clients, key);
+	if (exposure != NULL) {
+		lru_table_touch(history->clients, exposure);
+		return exposure;
+	}
+	if (lru_table_full(history->clients)) {
+		lru_table_remove(history->clients, lru_table_oldest(history->clients));
+		history->counts.evicted_clients++;
+	}
+	exposure = lru_table_add(history->clients, key);
+	if (exposure == NULL) {
+		history->counts.no_memory++;
+		return NULL;
+	}
+	exposure->client = *client;
+	return exposure;
+}
+
+void history_forget_server(struct history *history, const struct endpoint *endpoint)
+{
+	struct server_memory *server = history_server(history, endpoint);
+	if (server != NULL)
+		lru_table_remove(history->servers, server);
+}
+
+void history_pin_server(struct history *history, const struct endpoint *endpoint)
+{
+	struct server_memory *server = history_restore_server(history, endpoint);
+	if (server == NULL)
+		return;
+	server->pinned = true;
+	server->changed = ++history->changes;
+}
+
+void history_unpin_all(struct history *history)
+{
+	struct server_memory *server = lru_table_oldest(history->servers);
+	for (; server != NULL; server = lru_table_newer(history->servers, server))
+		server->pinned = false;
+}
+
+uint32_t history_server_cap(const struct history *history)
+{
+	return history->config.limits.servers;
+}
+
+uint32_t history_client_cap(const struct history *history)
+{
+	return history->config.limits.clients;
+}
+
+bool history_due_day(struct history *history, int64_t now_ns, bool finish, int64_t *day)
+{
+	if (history->exposed_day == 0 ||
+	    (!finish && now_ns / NS_PER_S / EXPOSURE_DAY_S <= history->exposed_day))
+		return false;
+	*day = history->told_day = history->exposed_day;
+	history->exposed_day = 0;
+	return true;
 }
 
 bool history_news(const struct observation *observation, uint32_t milestones)
@@ -318,6 +431,23 @@ static void learn_server(struct history *history, const struct observation *obse
 	}
 }
 
+/* A client whose credentials went in the clear. The same session counts once. */
+static void learn_exposure(struct history *history, const struct observation *observation)
+{
+	const struct session_facts *facts = &observation->facts;
+	if (!history_news(observation, MILESTONE_CREDENTIALS) || !history_may_teach(facts))
+		return;
+	struct client_exposure *exposure = history_restore_client(history, &facts->client.addr);
+	if (exposure == NULL)
+		return;
+	int64_t time_s = observation->time_ns / NS_PER_S;
+	int64_t day = time_s / EXPOSURE_DAY_S;
+	exposure_learn(exposure, facts, time_s);
+	exposure->changed = ++history->changes;
+	if (history->exposed_day == 0 && day > history->told_day)
+		history->exposed_day = day;
+}
+
 uint64_t history_changes(const struct history *history)
 {
 	return history->changes;
@@ -332,6 +462,7 @@ void history_learn(struct history *history, const struct observation *observatio
 {
 	remember_failure(history, observation);
 	learn_server(history, observation);
+	learn_exposure(history, observation);
 	if (!history_news(observation, MILESTONE_CLOSED))
 		return;
 	struct stripped *stripped = history_stripped(history, &observation->facts);

@@ -26,6 +26,7 @@
 #ifndef ALERTS_HISTORY_H
 #define ALERTS_HISTORY_H
 
+#include "alerts/exposure.h"
 #include "alerts/observation.h"
 #include "alerts/path_watch.h"
 #include "alerts/server_memory.h"
@@ -36,6 +37,7 @@ struct history_limits {
 	uint32_t failures; /* (client, server) pairs whose upgrade failed lately */
 	uint32_t sessions; /* open or recent sessions with something to remember */
 	uint32_t paths;    /* client networks whose upgraded share is watched */
+	uint32_t clients;  /* clients that exposed credentials */
 };
 
 struct history_config {
@@ -55,6 +57,8 @@ struct history_counts {
 	uint64_t untrusted; /* closed sessions that may not teach */
 	uint64_t no_memory; /* something was not remembered: budget spent */
 	uint64_t evicted_servers, evicted_failures, evicted_sessions, evicted_paths;
+	uint64_t evicted_clients;
+	uint64_t aged; /* servers forgotten because they were unseen for SERVER_AGE_S */
 };
 
 struct history;
@@ -115,7 +119,7 @@ bool history_next_path(struct history *history, int64_t now_ns, int64_t window_n
 /* A path-downgrade of the path, with its message; the count stands in the path. */
 void history_path_finding(const struct path_state *path, struct finding *finding);
 
-/* So often a server learnt; server_memory.changed says at which of them it did last. */
+/* So often a server or client learnt; their "changed" says at which of them they did last. */
 uint64_t history_changes(const struct history *history);
 
 /*
@@ -126,11 +130,42 @@ const struct server_memory *history_next_server(const struct history *history,
 						const struct server_memory *after);
 
 /*
+ * Those that changed since, in the order of their changes: the first, then the next of each;
+ * NULL ends. What is touched without being learnt may be among them.
+ */
+struct server_memory *history_changed_server(const struct history *history, uint64_t since);
+struct server_memory *history_changed_next(const struct history *history,
+					   const struct server_memory *server);
+struct client_exposure *history_changed_client(const struct history *history, uint64_t since);
+struct client_exposure *history_changed_next_client(const struct history *history,
+						    const struct client_exposure *client);
+
+/*
  * A server of a store, to be filled by the caller: zeroed but for its
  * endpoint, or as it is already known. It becomes the most recent one. NULL
  * when out of memory. Valid until the next call that may add a server.
  */
 struct server_memory *history_restore_server(struct history *history,
 					     const struct endpoint *endpoint);
+/* The same for a client. */
+struct client_exposure *history_restore_client(struct history *history,
+					       const struct ip_addr *client);
+
+/* What a person decided, in the store: to forget a server, to pin it, to pin none. */
+void history_forget_server(struct history *history, const struct endpoint *endpoint);
+void history_pin_server(struct history *history, const struct endpoint *endpoint);
+void history_unpin_all(struct history *history);
+
+uint32_t history_server_cap(const struct history *history);
+uint32_t history_client_cap(const struct history *history);
+
+/*
+ * Whether there is a day whose exposures are complete at now_ns, or with finish will not grow any
+ * more, and were not told yet: once true for each day with some. *day is in days since 1970; the
+ * clients of it are those with this day, among all of history_next_client(), in any order.
+ */
+bool history_due_day(struct history *history, int64_t now_ns, bool finish, int64_t *day);
+const struct client_exposure *history_next_client(const struct history *history,
+						  const struct client_exposure *after);
 
 #endif

@@ -15,6 +15,8 @@ static enum confidence stripped_confidence(const struct server_memory *server, b
 	unsigned networks = 0;
 	for (unsigned i = 0; i < server->network_count; i++)
 		networks += server->networks[i].offers > 0 ? 1 : 0;
+	if (server->pinned)
+		return CONFIDENCE_HIGH; /* a person said so */
 	int points = (server->offers >= 10 ? 1 : 0) + (networks >= 2 ? 1 : 0) +
 		     (server->offer_days >= 2 ? 1 : 0) + (some_clients ? 1 : 0) -
 		     (server->returns > 0 ? 1 : 0);
@@ -38,15 +40,28 @@ static void decide_stripped(struct history *history, const struct observation *o
 	stripped->confidence = stripped_confidence(server, stripped->some_clients);
 }
 
+/* What nobody has seen for SERVER_AGE_S may have changed for good reasons. */
+static void forget_aged(struct history *history, const struct observation *observation)
+{
+	const struct server_memory *server = history_server(history, &observation->facts.server);
+	if (server == NULL ||
+	    !server_memory_is_aged(server, observation->facts.start_ns / NS_PER_S))
+		return;
+	history_forget_server(history, &observation->facts.server);
+	history->counts.aged++;
+}
+
 void history_context(struct history *history, const struct observation *observation,
 		     struct verdict_context *context)
 {
 	const struct session_facts *facts = &observation->facts;
+	forget_aged(history, observation);
 	if (history_news(observation, MILESTONE_EHLO_REPLY))
 		decide_stripped(history, observation);
 	context->stripped = history_stripped(history, facts) != NULL;
 	const struct server_memory *server = history_server(history, &facts->server);
-	context->refuses_all = server != NULL && server_memory_refuses_all(server);
+	context->refuses_all =
+	    server != NULL && !server->pinned && server_memory_refuses_all(server);
 	context->ehlo_accepted_before = server != NULL && server->ehlo_accepted > 0;
 }
 
@@ -71,10 +86,12 @@ struct finding *history_raise(struct verdict *verdict, uint32_t already, enum ru
 
 static void say_known_offers(struct finding *finding, const struct server_memory *server)
 {
-	if (server->offers == 0) {
+	if (server->pinned)
 		sentence_text(finding, "is pinned as offering it");
+	if (server->offers == 0)
 		return;
-	}
+	if (server->pinned)
+		sentence_text(finding, " and ");
 	sentence_text(finding, "offered it in ");
 	sentence_count(finding, server->offers, "session");
 	if (server->network_count > 1) {
@@ -117,8 +134,10 @@ static void find_starttls_stripped(const struct history *history,
 	}
 	finding->scope = "all-clients";
 	finding->severity = SEVERITY_HIGH;
-	sentence_text(finding, ", last at ");
-	sentence_time(finding, server->offer_last_s);
+	if (server->offers > 0) {
+		sentence_text(finding, ", last at ");
+		sentence_time(finding, server->offer_last_s);
+	}
 	sentence_text(finding, "; no other client was offered it in the last hour.");
 }
 

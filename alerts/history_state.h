@@ -32,10 +32,12 @@ struct stripped {
 struct history {
 	struct budget *budget;
 	struct history_config config;
-	struct lru_table *servers, *failures, *stripped;
+	struct lru_table *servers, *failures, *stripped, *clients;
 	struct path_watch *paths;
 	struct tap_match *taps; /* NULL: taps are not compared */
-	uint64_t changes;       /* so often a server learnt */
+	uint64_t changes;       /* so often a server or client learnt */
+	int64_t exposed_day;    /* with exposures that were not told yet; 0: none */
+	int64_t told_day;       /* the last one that was */
 	uint64_t raised_lost;   /* sessions behind the last path-downgrade */
 	struct history_counts counts;
 };

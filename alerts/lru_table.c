@@ -231,3 +231,14 @@ void *lru_table_newer(const struct lru_table *table, const void *value)
 	uint32_t newer = node_of(table, value)->newer;
 	return newer == NONE ? NULL : value_of(node_at(table, newer));
 }
+
+void *lru_table_newest(const struct lru_table *table)
+{
+	return table->newest == NONE ? NULL : value_of(node_at(table, table->newest));
+}
+
+void *lru_table_older(const struct lru_table *table, const void *value)
+{
+	uint32_t older = node_of(table, value)->older;
+	return older == NONE ? NULL : value_of(node_at(table, older));
+}

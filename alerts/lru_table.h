@@ -47,4 +47,8 @@ void lru_table_remove(struct lru_table *table, void *value);
 void *lru_table_oldest(const struct lru_table *table);
 void *lru_table_newer(const struct lru_table *table, const void *value);
 
+/* The same from its other end. */
+void *lru_table_newest(const struct lru_table *table);
+void *lru_table_older(const struct lru_table *table, const void *value);
+
 #endif

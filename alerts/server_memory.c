@@ -259,6 +259,18 @@ enum certificate_change server_memory_compare(const struct server_memory *server
 	return renewed ? CERTIFICATE_RENEWED : CERTIFICATE_REPLACED;
 }
 
+/* A free place, else that of the one that was unseen for longest. */
+static struct server_certificate *take_certificate_slot(struct server_memory *server)
+{
+	if (server->certificate_count < SERVER_CERTIFICATES)
+		return &server->certificates[server->certificate_count++];
+	struct server_certificate *slot = &server->certificates[0];
+	for (unsigned i = 1; i < SERVER_CERTIFICATES; i++)
+		if (server->certificates[i].last_s < slot->last_s)
+			slot = &server->certificates[i];
+	return slot;
+}
+
 void server_memory_learn_certificate(struct server_memory *server,
 				     const struct server_certificate *seen, int64_t time_s)
 {
@@ -267,14 +279,7 @@ void server_memory_learn_certificate(struct server_memory *server,
 		if (memcmp(server->certificates[i].sha256, seen->sha256, sizeof seen->sha256) == 0)
 			slot = &server->certificates[i];
 	if (slot == NULL) {
-		if (server->certificate_count < SERVER_CERTIFICATES) {
-			slot = &server->certificates[server->certificate_count++];
-		} else {
-			slot = &server->certificates[0];
-			for (unsigned i = 1; i < SERVER_CERTIFICATES; i++)
-				if (server->certificates[i].last_s < slot->last_s)
-					slot = &server->certificates[i];
-		}
+		slot = take_certificate_slot(server);
 		*slot = *seen;
 		slot->sessions = 0;
 		slot->first_s = slot->last_s = time_s;
@@ -282,4 +287,119 @@ void server_memory_learn_certificate(struct server_memory *server,
 	if (slot->last_s < time_s)
 		slot->last_s = time_s;
 	count_up(&slot->sessions);
+}
+
+bool server_memory_is_aged(const struct server_memory *server, int64_t time_s)
+{
+	return !server->pinned && server->last_s != 0 && time_s - server->last_s > SERVER_AGE_S;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b, uint64_t max)
+{
+	return b > max - a ? max : a + b;
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static void merge_network(struct server_memory *server, const struct server_network *other)
+{
+	struct server_network *slot = NULL;
+	for (unsigned i = 0; i < server->network_count && slot == NULL; i++)
+		if (ip_addr_equal(&server->networks[i].network, &other->network))
+			slot = &server->networks[i];
+	if (slot == NULL && server->network_count == SERVER_NETWORKS) {
+		server->networks_more = true;
+		return;
+	}
+	if (slot == NULL) {
+		slot = &server->networks[server->network_count++];
+		*slot = (struct server_network){.network = other->network};
+	}
+	slot->offers = (uint32_t)sum(slot->offers, other->offers, UINT32_MAX);
+	slot->missing = (uint32_t)sum(slot->missing, other->missing, UINT32_MAX);
+}
+
+static void merge_certificate(struct server_memory *server, const struct server_certificate *other)
+{
+	struct server_certificate *slot = NULL;
+	for (unsigned i = 0; i < server->certificate_count && slot == NULL; i++)
+		if (memcmp(server->certificates[i].sha256, other->sha256, sizeof other->sha256) ==
+		    0)
+			slot = &server->certificates[i];
+	if (slot != NULL) {
+		slot->sessions = (uint32_t)sum(slot->sessions, other->sessions, UINT32_MAX);
+		slot->first_s = earliest(slot->first_s, other->first_s);
+		slot->last_s = slot->last_s < other->last_s ? other->last_s : slot->last_s;
+		return;
+	}
+	slot = take_certificate_slot(server);
+	if (slot->sessions == 0 || slot->last_s < other->last_s)
+		*slot = *other;
+}
+
+static void merge_version(struct server_memory *server, const struct server_memory *other)
+{
+	if (other->best_version < server->best_version || other->best_version == 0)
+		return;
+	if (other->best_version > server->best_version) {
+		server->best_version = other->best_version;
+		server->best_sessions = other->best_sessions;
+		server->best_first_s = other->best_first_s;
+		return;
+	}
+	server->best_sessions =
+	    (uint32_t)sum(server->best_sessions, other->best_sessions, UINT32_MAX);
+	server->best_first_s = earliest(server->best_first_s, other->best_first_s);
+}
+
+/* Runs of sessions: of the two, that of who saw the server offer it last. */
+static void merge_runs(struct server_memory *server, const struct server_memory *other)
+{
+	if (other->offer_last_s > server->offer_last_s ||
+	    (other->offer_last_s == server->offer_last_s &&
+	     other->missing_since_offer < server->missing_since_offer))
+		server->missing_since_offer = other->missing_since_offer;
+}
+
+static void merge_recent(struct server_memory *server, const struct server_memory *other)
+{
+	for (unsigned i = 0; i < other->recent_count; i++) {
+		const struct server_recent *recent = &other->recent[i];
+		server_memory_note_recent(server, &recent->client, true, recent->offered_s);
+		if (recent->missing_s != 0)
+			server_memory_note_recent(server, &recent->client, false,
+						  recent->missing_s);
+	}
+}
+
+void server_memory_merge(struct server_memory *server, const struct server_memory *other)
+{
+	if (other->name[0] != '\0' && (server->name[0] == '\0' || other->last_s > server->last_s))
+		memcpy(server->name, other->name, sizeof server->name);
+	merge_version(server, other);
+	merge_runs(server, other);
+	merge_recent(server, other);
+#define SUM(field, max)                         (sum((uint64_t)server->field, (uint64_t)other->field, (uint64_t)(max)))
+#define EARLIEST(field, max)                    (earliest(server->field, other->field))
+#define HIGHEST(field, max)                     (server->field < other->field ? other->field : server->field)
+#define LATEST(field, max)                      HIGHEST(field, max)
+#define APART(field, max)                       (server->field)
+#define VERSION(field, max)                     APART(field, max)
+#define APART_TIME(field, max)                  APART(field, max)
+#define COLUMN(column, field, type, max, merge) server->field = (type)merge(field, max);
+#include "alerts/baseline_columns.def"
+#undef SUM
+#undef EARLIEST
+#undef HIGHEST
+#undef LATEST
+#undef APART
+#undef VERSION
+#undef APART_TIME
+	for (unsigned i = 0; i < other->network_count; i++)
+		merge_network(server, &other->networks[i]);
+	for (unsigned i = 0; i < other->certificate_count; i++)
+		merge_certificate(server, &other->certificates[i]);
 }

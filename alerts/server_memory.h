@@ -18,6 +18,12 @@
 #define SERVER_CERTIFICATE_NAMES 4
 #define SERVER_KNOWN_OFFERS      3 /* sessions with an offer from which a server is known to offer */
 
+/*
+ * A server unseen for this long is forgotten, unless it is pinned: half a year is longer than
+ * a certificate of a public authority commonly lasts and than a quarterly mailing pauses.
+ */
+#define SERVER_AGE_S (INT64_C(180) * 86400)
+
 /* An offer this old does not say that others are offered it "at the time". */
 #define SERVER_RECENT_S 3600
 
@@ -48,10 +54,11 @@ struct server_certificate {
 struct server_memory {
 	struct endpoint endpoint;
 	char name[SERVER_NAME_MAX + 1]; /* the last it gave, '?' for what is no host name */
-	bool pinned;                    /* never given up, always known to offer */
-	uint64_t changed;               /* history_changes() when it last learnt; not stored */
-	int64_t first_s, last_s;        /* first and last session that taught */
-	uint32_t sessions;              /* closed ones that taught */
+	bool pinned;   /* by a person: never given up, always known to offer, whatever is learnt */
+	bool in_store; /* all that a store holds of it is in here; not stored */
+	uint64_t changed;        /* history_changes() when it last learnt; not stored */
+	int64_t first_s, last_s; /* first and last session that taught */
+	uint32_t sessions;       /* closed ones that taught */
 
 	uint32_t offers;  /* sessions with an offer */
 	uint32_t missing; /* sessions with a complete EHLO reply without it */
@@ -110,6 +117,15 @@ void server_memory_note_recent(struct server_memory *server, const struct ip_add
 void server_memory_learn_reply(struct server_memory *server, const struct ip_addr *client,
 			       uint16_t starttls_code);
 void server_memory_learn_version(struct server_memory *server, uint16_t version, int64_t time_s);
+
+/*
+ * Adds what another has learnt of the same server in sessions of its own. Which of the two is
+ * added to which makes no difference to what is known, but for the names: the later one stays.
+ */
+void server_memory_merge(struct server_memory *server, const struct server_memory *other);
+
+/* Whether all that is known of it is too old to count at time_s. */
+bool server_memory_is_aged(const struct server_memory *server, int64_t time_s);
 
 /* How a certificate stands to those that are known. */
 enum certificate_change {

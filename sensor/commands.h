@@ -12,5 +12,6 @@ int cmd_replay(const struct options *options);
 int cmd_watch(const struct options *options);
 int cmd_tail(const struct options *options);
 int cmd_rules(const struct options *options);
+int cmd_baseline(const struct options *options);
 
 #endif

@@ -185,6 +185,7 @@ bool judge_begin(struct judge *judge, const char *name)
 	    .failures = LIMIT_HISTORY_FAILURES,
 	    .sessions = LIMIT_HISTORY_SESSIONS,
 	    .paths = LIMIT_HISTORY_PATHS,
+	    .clients = LIMIT_HISTORY_CLIENTS,
 	});
 	config.key = judge->config.hash_key;
 	config.fallback_window_s = judge->config.fallback_window_s;

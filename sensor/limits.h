@@ -96,6 +96,10 @@
 #define LIMIT_DNS_ADDRESSES 16384
 #define LIMIT_DNS_HOSTS     16384
 #define LIMIT_DNS_DOMAINS   32768
+#define LIMIT_HISTORY_CLIENTS  65536 /* that exposed credentials: a bad network has some hundred */
+/* Servers and clients in the file: those unseen for longest go first. About 400 bytes each. */
+#define LIMIT_BASELINE_SERVERS 1000000
+#define LIMIT_BASELINE_CLIENTS 1000000
 /* Between two saves of the baseline: what kill -9 may cost. */
 #define LIMIT_BASELINE_SAVE_NS 5000000000LL
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */

@@ -16,6 +16,8 @@ static int run_command(const struct options *options)
 		return cmd_tail(options);
 	case COMMAND_RULES:
 		return cmd_rules(options);
+	case COMMAND_BASELINE:
+		return cmd_baseline(options);
 	case COMMAND_VERSION:
 		printf("stripwatch %s\n", STRIPWATCH_VERSION);
 		return STATUS_DONE;

@@ -13,6 +13,7 @@
 #define W (1u << COMMAND_WATCH)
 #define T (1u << COMMAND_TAIL)
 #define L (1u << COMMAND_RULES)
+#define B (1u << COMMAND_BASELINE)
 
 struct option_spec {
 	const char *name;
@@ -59,6 +60,8 @@ static const struct command_spec COMMANDS[] = {
     {"tail", COMMAND_TAIL, "tail [OPTION...]", "Follow the alerts in Redis, one line each."},
     {"rules", COMMAND_RULES, "rules [--json]",
      "Print the rule catalogue: ids, severities, meanings, references."},
+    {"baseline", COMMAND_BASELINE, "baseline [OPTION...] FILE",
+     "List, pin or forget what sensors have learnt of servers and clients."},
 };
 
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
@@ -576,6 +579,33 @@ static bool set_host_name(struct options *options, const struct origin *origin)
 	return options->sensor || complain(origin, "sensor", "out of memory");
 }
 
+static bool check_baseline(const struct options *options, const struct origin *origin)
+{
+	size_t edits = options->baseline_pin.count + options->baseline_unpin.count +
+		       options->baseline_forget.count;
+	bool filters = options->baseline_server || options->baseline_name ||
+		       options->baseline_network || options->baseline_offered ||
+		       options->baseline_never || options->baseline_pinned ||
+		       options->baseline_since || options->baseline_stale;
+
+	if (options->inputs.count == 0)
+		return complain(origin, NULL, "baseline: no FILE given");
+	if (options->inputs.count > 1)
+		return complain(origin, NULL, "unexpected argument \"%s\"",
+				options->inputs.items[1]);
+	if (options->baseline_offered && options->baseline_never)
+		return complain(origin, "never", "contradicts --offered");
+	if (edits > 0 && (filters || options->baseline_clients || options->json))
+		return complain(origin, NULL, "--pin, --unpin and --forget list nothing: they go "
+					      "without --json, --clients and filters");
+	if (options->baseline_clients &&
+	    (options->baseline_name || options->baseline_offered || options->baseline_never ||
+	     options->baseline_pinned))
+		return complain(origin, "clients",
+				"goes with --server, --network, --since and --stale only");
+	return true;
+}
+
 /* What no option alone can tell. */
 static bool check_together(struct options *options, FILE *errors)
 {
@@ -613,6 +643,8 @@ static bool check_together(struct options *options, FILE *errors)
 	}
 	if (command == COMMAND_WATCH && options->interfaces.count == 0 && options->taps.count == 0)
 		return complain(&origin, NULL, "watch: no interface given (-i IFACE)");
+	if (command == COMMAND_BASELINE)
+		return check_baseline(options, &origin);
 	if (command != COMMAND_REPLAY && options->inputs.count > 0)
 		return complain(&origin, NULL, "unexpected argument \"%s\"",
 				options->inputs.items[0]);

@@ -22,6 +22,7 @@ enum command {
 	COMMAND_WATCH,
 	COMMAND_TAIL,
 	COMMAND_RULES,
+	COMMAND_BASELINE,
 	COMMAND_HELP, /* print help_about's help, or everyone's for COMMAND_NONE */
 	COMMAND_VERSION,
 };
@@ -66,7 +67,7 @@ struct option_ports {
 struct options {
 	enum command command;
 	enum command help_about;
-	struct option_list inputs; /* replay: files, directories, "-" */
+	struct option_list inputs; /* replay: files, directories, "-"; baseline: the file */
 
 	struct option_list interfaces;
 	struct option_list taps;
@@ -120,6 +121,19 @@ struct options {
 	char *tail_since;
 	unsigned tail_severity; /* 0: all, else 1 + enum severity */
 	struct option_list tail_rules;
+
+	bool baseline_clients;
+	char *baseline_server;
+	char *baseline_name;
+	char *baseline_network;
+	bool baseline_offered;
+	bool baseline_never;
+	bool baseline_pinned;
+	char *baseline_since;
+	char *baseline_stale;
+	struct option_list baseline_pin;
+	struct option_list baseline_unpin;
+	struct option_list baseline_forget;
 
 	char *config;
 	uint64_t workers;

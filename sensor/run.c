@@ -187,10 +187,24 @@ static bool open_baseline(struct run *run, char *error, size_t size)
 	char reason[BASELINE_ERROR_MAX];
 	if (options->baseline == NULL)
 		return true;
-	run->baseline = baseline_store_open(options->baseline, options->baseline_readonly, reason);
-	if (run->baseline == NULL)
+	run->baseline = baseline_store_open(
+	    options->baseline, options->baseline_readonly ? BASELINE_READ : BASELINE_LEARN, reason);
+	if (run->baseline == NULL) {
 		(void)snprintf(error, size, "%s", reason);
-	return run->baseline != NULL;
+		return false;
+	}
+	uint64_t pruned = 0;
+	if (!options->baseline_readonly &&
+	    !baseline_store_prune(run->baseline, LIMIT_BASELINE_SERVERS, LIMIT_BASELINE_CLIENTS,
+				  (int64_t)time(NULL), &pruned, reason)) {
+		(void)snprintf(error, size, "%s", reason);
+		return false;
+	}
+	if (pruned > 0)
+		log_line(&run->log, LOG_INFO,
+			 "%s: %" PRIu64 " servers were forgotten: aged, or beyond the cap",
+			 options->baseline, pruned);
+	return true;
 }
 
 /* What was learnt goes to the file. What cannot be written is tried again with the next save. */
@@ -367,11 +381,17 @@ bool run_begin_world(struct run *run, const char *name)
 	if (!judge_begin(run->judge, name))
 		return false;
 	char error[BASELINE_ERROR_MAX];
+	uint64_t left_out = 0;
 	if (run->baseline != NULL &&
-	    !baseline_store_load(run->baseline, judge_history(run->judge), error)) {
+	    !baseline_store_load(run->baseline, judge_history(run->judge), &left_out, error)) {
 		log_line(&run->log, LOG_ERROR, "%s", error);
 		run->complete = false;
 	}
+	if (left_out > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "%s: the %" PRIu64 " servers that were unseen for longest are known to the "
+			 "file alone: memory holds %d",
+			 run->options->baseline, left_out, LIMIT_HISTORY_SERVERS);
 	return true;
 }
 
@@ -429,7 +449,8 @@ static void add_world(const struct run *run, struct counters *sum)
 	sum->gaps += streams->gaps;
 	sum->gap_bytes += streams->gap_bytes;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
-			     known.evicted_sessions + known.evicted_paths + known.no_memory;
+			     known.evicted_sessions + known.evicted_paths + known.evicted_clients +
+			     known.no_memory;
 	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
 	sum->caps_reached += streams->cap_reached + intake_budget(run->intake)->refused +
 			     pipeline_budget(run->pipeline)->refused + sessions->refused +

@@ -22,7 +22,7 @@ import jsonschema
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = {"R": "replay", "W": "watch", "T": "tail", "L": "rules"}
+COMMANDS = {"R": "replay", "W": "watch", "T": "tail", "L": "rules", "B": "baseline"}
 SEVERITIES = ["low", "medium", "high", "critical"]
 
 

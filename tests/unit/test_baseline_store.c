@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 static const struct history_limits limits = {
-    .servers = 5000, .failures = 8, .sessions = 8, .paths = 8};
+    .servers = 5000, .failures = 8, .sessions = 8, .paths = 8, .clients = 8};
 
 struct place {
 	char directory[64], file[96];
 	struct budget budget;
 	struct history *history;
 	char error[BASELINE_ERROR_MAX];
+	uint64_t left_out;
 };
 
 static struct history *fresh(struct place *place)
@@ -41,9 +42,12 @@ static void begin(struct place *place)
 static void end(struct place *place)
 {
 	history_destroy(place->history);
-	char journal[112];
-	(void)snprintf(journal, sizeof journal, "%s-journal", place->file);
-	(void)unlink(journal);
+	static const char *const beside[] = {"-journal", "-wal", "-shm"};
+	for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+		char path[112];
+		(void)snprintf(path, sizeof path, "%s%s", place->file, beside[i]);
+		(void)unlink(path);
+	}
 	(void)unlink(place->file);
 	(void)rmdir(place->directory);
 }
@@ -73,9 +77,29 @@ static const struct server_memory *known(const struct history *history, unsigned
 {
 	const struct server_memory *found = NULL;
 	while ((found = history_next_server(history, found)) != NULL)
-		if (found->endpoint.addr.bytes[3] == server)
+		if (found->endpoint.addr.bytes[2] == server >> 8 &&
+		    found->endpoint.addr.bytes[3] == (server & 0xff))
 			return found;
 	return NULL;
+}
+
+static const struct server_memory *known_server(const struct place *place, unsigned server)
+{
+	return known(place->history, server);
+}
+
+/* By the tool that a person has. */
+static void run_sql_on(const char *file, const char *sql)
+{
+	pid_t child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		(void)execlp("sqlite3", "sqlite3", file, sql, (char *)NULL);
+		_exit(127);
+	}
+	int status = 0;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "sqlite3: %d", status);
 }
 
 Test(baseline_store, what_is_saved_is_loaded)
@@ -87,7 +111,6 @@ Test(baseline_store, what_is_saved_is_loaded)
 	teach(place.history, 8, 2000);
 	struct server_memory *server =
 	    history_restore_server(place.history, &known(place.history, 7)->endpoint);
-	server->pinned = true;
 	server->best_version = 0x0304;
 	server->missing_network = (struct ip_addr){.bytes = {10, 0, 9, 0}, .version = 4};
 	const struct server_certificate certificate = {.sha256 = {1},
@@ -102,13 +125,14 @@ Test(baseline_store, what_is_saved_is_loaded)
 	server_memory_learn_certificate(server, &certificate, 1500);
 	const struct server_memory before = *server;
 
-	struct baseline_store *store = baseline_store_open(place.file, false, place.error);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 	cr_assert_not_null(store, "%s", place.error);
 	cr_expect(baseline_store_save(store, place.history, place.error), "%s", place.error);
-	cr_expect(baseline_store_load(store, fresh(&place), place.error), "%s", place.error);
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error), "%s",
+		  place.error);
 	const struct server_memory *after = known(place.history, 7);
 	cr_assert_not_null(after);
-#define COLUMN(column, field, type, max)                                                           \
+#define COLUMN(column, field, type, max, merge)                                                    \
 	cr_expect_eq(after->field, before.field, #column ": %lld", (long long)after->field);
 #include "alerts/baseline_columns.def"
 	cr_expect_eq(after->network_count, 1);
@@ -129,18 +153,18 @@ Test(baseline_store, later_saves_add_and_forget_nothing)
 {
 	struct place place;
 	begin(&place);
-	struct baseline_store *store = baseline_store_open(place.file, false, place.error);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 	teach(place.history, 1, 100);
 	cr_expect(baseline_store_save(store, place.history, place.error));
 	baseline_store_close(store);
 
-	store = baseline_store_open(place.file, false, place.error);
+	store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 	cr_assert_not_null(store, "%s", place.error);
-	cr_expect(baseline_store_load(store, fresh(&place), place.error));
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
 	teach(place.history, 1, 200);
 	teach(place.history, 2, 300);
 	cr_expect(baseline_store_save(store, place.history, place.error));
-	cr_expect(baseline_store_load(store, fresh(&place), place.error));
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
 	cr_expect_eq(known(place.history, 1)->offers, 2);
 	cr_expect_eq(known(place.history, 2)->offers, 1);
 	baseline_store_close(store);
@@ -170,7 +194,7 @@ Test(baseline_store, foreign_newer_and_damaged_files_are_refused_and_left)
 	static uint8_t good[1 << 20], bad[1 << 20], after[1 << 20];
 	struct place place;
 	begin(&place);
-	struct baseline_store *store = baseline_store_open(place.file, false, place.error);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 	for (unsigned i = 1; i < 250; i++)
 		teach(place.history, i, 100);
 	cr_assert(baseline_store_save(store, place.history, place.error));
@@ -185,7 +209,7 @@ Test(baseline_store, foreign_newer_and_damaged_files_are_refused_and_left)
 	} cases[] = {
 	    {"text", "is no baseline", 0, -1},
 	    {"another program's database", "is no baseline", 68, 0x11},
-	    {"newer", "newer version", 63, 2},
+	    {"newer", "newer version", 63, BASELINE_VERSION + 1},
 	    {"a page overwritten", "", 4096, 0xff},
 	    {"cut short", "", 4096 + 100, -2},
 	};
@@ -202,7 +226,7 @@ Test(baseline_store, foreign_newer_and_damaged_files_are_refused_and_left)
 		}
 		write_file(place.file, bad, length);
 		place.error[0] = '\0';
-		store = baseline_store_open(place.file, false, place.error);
+		store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 		cr_expect_null(store, "%s was taken", cases[i].name);
 		cr_expect_not_null(strstr(place.error, cases[i].expected), "%s: %s", cases[i].name,
 				   place.error);
@@ -218,11 +242,11 @@ Test(baseline_store, reading_only_needs_a_file_and_writes_nothing)
 {
 	struct place place;
 	begin(&place);
-	cr_expect_null(baseline_store_open(place.file, true, place.error));
+	cr_expect_null(baseline_store_open(place.file, BASELINE_READ, place.error));
 	cr_expect_not_null(strstr(place.error, "No such file"), "%s", place.error);
-	struct baseline_store *store = baseline_store_open(place.file, false, place.error);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
 	baseline_store_close(store);
-	store = baseline_store_open(place.file, true, place.error);
+	store = baseline_store_open(place.file, BASELINE_READ, place.error);
 	cr_assert_not_null(store, "%s", place.error);
 	teach(place.history, 1, 100);
 	cr_expect_not(baseline_store_save(store, place.history, place.error));
@@ -230,19 +254,166 @@ Test(baseline_store, reading_only_needs_a_file_and_writes_nothing)
 	end(&place);
 }
 
-/* A child saves without end and is killed; what is left opens and holds whole saves. */
-Test(baseline_store, survives_kill_at_any_moment, .timeout = 60)
+/* What a person decides while a sensor runs reaches it with its next save, and is not undone. */
+Test(baseline_store, decisions_reach_a_running_sensor)
+{
+	struct place place;
+	bool known = false;
+	begin(&place);
+	struct baseline_store *sensor =
+	    baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert_not_null(sensor, "%s", place.error);
+	cr_assert(baseline_store_load(sensor, place.history, &place.left_out, place.error));
+	for (unsigned i = 0; i < 4; i++) {
+		teach(place.history, 1, 1000 + i);
+		teach(place.history, 2, 1000 + i);
+	}
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+
+	struct baseline_store *person = baseline_store_open(place.file, BASELINE_EDIT, place.error);
+	cr_assert_not_null(person, "%s", place.error);
+	const struct endpoint unseen = {.addr = {.bytes = {192, 0, 0, 9}, .version = 4},
+					.port = 25};
+	struct endpoint first = known_server(&place, 1)->endpoint;
+	cr_expect(baseline_store_forget(person, &first, &known, place.error), "%s", place.error);
+	cr_expect(known);
+	cr_expect(baseline_store_pin(person, &unseen, true, &known, place.error), "%s",
+		  place.error);
+	baseline_store_close(person);
+
+	teach(place.history, 2, 2000);
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+	cr_expect_null(known_server(&place, 1), "it was forgotten");
+	cr_assert_not_null(known_server(&place, 9));
+	cr_expect(server_memory_offers(known_server(&place, 9)), "it was pinned");
+	teach(place.history, 1, 3000);
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+
+	person = baseline_store_open(place.file, BASELINE_EDIT, place.error);
+	cr_expect(baseline_store_pin(person, &unseen, false, &known, place.error));
+	cr_expect(known);
+	baseline_store_close(person);
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+	cr_expect_not(server_memory_offers(known_server(&place, 9)));
+	baseline_store_close(sensor);
+
+	sensor = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_expect(baseline_store_load(sensor, fresh(&place), &place.left_out, place.error));
+	cr_expect_eq(known_server(&place, 1)->offers, 1, "what came after the forgetting alone");
+	cr_expect_eq(known_server(&place, 2)->offers, 5);
+	baseline_store_close(sensor);
+	end(&place);
+}
+
+/* What memory gave up for room is added to, not written over, when it is seen again. */
+Test(baseline_store, what_was_given_up_for_room_is_recalled)
 {
 	struct place place;
 	begin(&place);
-	for (unsigned round = 0; round < 8; round++) {
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	for (unsigned i = 0; i < 4; i++)
+		teach(place.history, 1, 1000 + i);
+	cr_expect(baseline_store_save(store, place.history, place.error));
+	for (unsigned i = 0; i < limits.servers; i++)
+		teach(place.history, 10 + i, 2000);
+	cr_expect_null(known_server(&place, 1));
+	cr_expect(baseline_store_save(store, place.history, place.error));
+	teach(place.history, 1, 3000);
+	cr_expect(baseline_store_save(store, place.history, place.error), "%s", place.error);
+	cr_expect_eq(known_server(&place, 1)->offers, 5);
+	cr_expect_eq(known_server(&place, 1)->offer_first_s, 1000);
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
+	cr_expect_eq(place.left_out, 1, "%llu", (unsigned long long)place.left_out);
+	cr_expect_eq(known_server(&place, 1)->offers, 5);
+	baseline_store_close(store);
+	end(&place);
+}
+
+Test(baseline_store, what_is_aged_or_beyond_the_cap_goes_but_the_pinned)
+{
+	enum { NOW = 100000000 };
+	struct place place;
+	uint64_t pruned = 0;
+	bool known = false;
+	begin(&place);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	teach(place.history, 1, NOW - SERVER_AGE_S - 2);
+	teach(place.history, 2, NOW - SERVER_AGE_S - 2);
+	for (unsigned i = 3; i < 10; i++)
+		teach(place.history, i, NOW - 10 + i);
+	cr_expect(baseline_store_save(store, place.history, place.error));
+	struct endpoint pinned = known_server(&place, 2)->endpoint;
+	cr_expect(baseline_store_pin(store, &pinned, true, &known, place.error));
+	cr_expect(baseline_store_prune(store, 100, 100, NOW - 86400, &pruned, place.error), "%s",
+		  place.error);
+	cr_expect_eq(pruned, 0, "the host's clock says that none is aged");
+	cr_expect(baseline_store_prune(store, 100, 100, NOW, &pruned, place.error), "%s",
+		  place.error);
+	cr_expect_eq(pruned, 1);
+	cr_expect(baseline_store_prune(store, 4, 100, NOW, &pruned, place.error), "%s",
+		  place.error);
+	cr_expect_eq(pruned, 3);
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
+	cr_expect_null(known_server(&place, 1));
+	cr_expect_not_null(known_server(&place, 2));
+	cr_expect_null(known_server(&place, 5));
+	cr_expect_not_null(known_server(&place, 6));
+	baseline_store_close(store);
+	end(&place);
+}
+
+/* A file of the version before is brought up to date by a run that learns, and by no other. */
+Test(baseline_store, an_older_version_is_brought_up_to_date)
+{
+	static const uint8_t first_version[] = {0, 0, 0, 1};
+	struct place place;
+	begin(&place);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	teach(place.history, 1, 1000);
+	cr_expect(baseline_store_save(store, place.history, place.error));
+	baseline_store_close(store);
+	char command[400];
+	(void)snprintf(command, sizeof command,
+		       "DROP TABLE server_pin; DROP TABLE server_forgotten; DROP TABLE client;"
+		       "ALTER TABLE server ADD COLUMN pinned INTEGER NOT NULL DEFAULT 1;");
+	run_sql_on(place.file, command);
+	FILE *file = fopen(place.file, "r+b");
+	cr_assert_not_null(file);
+	cr_assert_eq(fseek(file, 60, SEEK_SET), 0);
+	cr_assert_eq(fwrite(first_version, 1, 4, file), 4);
+	cr_assert_eq(fclose(file), 0);
+
+	cr_expect_null(baseline_store_open(place.file, BASELINE_READ, place.error));
+	cr_expect_not_null(strstr(place.error, "older version"), "%s", place.error);
+	store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert_not_null(store, "%s", place.error);
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
+	cr_expect_eq(known_server(&place, 1)->offers, 1);
+	cr_expect(known_server(&place, 1)->pinned);
+	baseline_store_close(store);
+	store = baseline_store_open(place.file, BASELINE_READ, place.error);
+	cr_expect_not_null(store, "%s", place.error);
+	baseline_store_close(store);
+	end(&place);
+}
+
+/* A child saves without end and is killed; what is left opens and holds whole saves. */
+Test(baseline_store, survives_kill_at_any_moment, .timeout = 60)
+{
+	enum { KILLS = 40 };
+	struct place place;
+	unsigned grown = 0;
+	uint32_t before = 0;
+	unsigned short random[3] = {1, 2, (unsigned short)getpid()};
+	begin(&place);
+	for (unsigned round = 0; round < KILLS; round++) {
 		pid_t child = fork();
 		cr_assert_geq(child, 0);
 		if (child == 0) {
 			struct baseline_store *store =
-			    baseline_store_open(place.file, false, place.error);
-			if (store == NULL ||
-			    !baseline_store_load(store, fresh(&place), place.error))
+			    baseline_store_open(place.file, BASELINE_LEARN, place.error);
+			if (store == NULL || !baseline_store_load(store, fresh(&place),
+								  &place.left_out, place.error))
 				_exit(3);
 			for (;;) {
 				for (unsigned i = 0; i < 50; i++)
@@ -251,21 +422,31 @@ Test(baseline_store, survives_kill_at_any_moment, .timeout = 60)
 					_exit(4);
 			}
 		}
-		(void)usleep(40000 + round * 7001);
+		(void)usleep((useconds_t)(20000 + nrand48(random) % 130000));
 		(void)kill(child, SIGKILL);
 		int status = 0;
 		cr_assert_eq(waitpid(child, &status, 0), child);
 		cr_expect(WIFSIGNALED(status), "round %u: it ended with %d", round,
 			  WEXITSTATUS(status));
-		struct baseline_store *store = baseline_store_open(place.file, false, place.error);
+		struct baseline_store *store =
+		    baseline_store_open(place.file, BASELINE_LEARN, place.error);
 		cr_assert_not_null(store, "round %u: %s", round, place.error);
-		cr_expect(baseline_store_load(store, fresh(&place), place.error), "%s",
-			  place.error);
+		cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error),
+			  "%s", place.error);
 		baseline_store_close(store);
 		const struct server_memory *first = known(place.history, 0);
 		const struct server_memory *server = NULL;
 		while ((server = history_next_server(place.history, server)) != NULL)
 			cr_expect_eq(server->offers, first->offers, "half a save");
+		uint32_t offers = first == NULL ? 0 : first->offers;
+		cr_expect_geq(offers, before, "round %u: what was saved is gone", round);
+		grown += offers > before ? 1 : 0;
+		before = offers;
 	}
+	fprintf(stderr,
+		"baseline_store: %d kills at random moments, %u with saves before, %u "
+		"sessions kept\n",
+		KILLS, grown, before);
+	cr_expect_gt(grown, 0);
 	end(&place);
 }

@@ -50,7 +50,7 @@ struct show {
 };
 
 static const struct history_limits roomy = {
-    .servers = 1000, .failures = 1000, .sessions = 1000, .paths = 100};
+    .servers = 1000, .failures = 1000, .sessions = 1000, .paths = 100, .clients = 100};
 
 static void show_begin(struct show *show, const struct history_config *config)
 {
@@ -448,7 +448,7 @@ Test(history, without_learning_only_what_was_loaded_counts)
 Test(history, full_tables_forget_the_oldest_but_never_a_pinned_server)
 {
 	struct history_config config = history_config_default(
-	    (struct history_limits){.servers = 4, .failures = 4, .sessions = 4, .paths = 4});
+	    (struct history_limits){.servers = 4, .failures = 4, .sessions = 4, .paths = 4, .clients = 4});
 	struct show show;
 	show_begin(&show, &config);
 	repeat(&show, UPGRADED, 1, 1, 100, 3);

@@ -136,6 +136,11 @@ Test(options, wrong_use_is_named)
 	    {WORDS("watch"), "no interface given"},
 	    {WORDS("watch", "-i", "e", "x"), "unexpected argument \"x\""},
 	    {WORDS("tail", "x"), "unexpected argument \"x\""},
+	    {WORDS("baseline"), "no FILE given"},
+	    {WORDS("baseline", "f", "x"), "unexpected argument \"x\""},
+	    {WORDS("baseline", "f", "--offered", "--never"), "--never: contradicts --offered"},
+	    {WORDS("baseline", "f", "--pin", "a:25", "--json"), "list nothing"},
+	    {WORDS("baseline", "f", "--clients", "--offered"), "--clients: goes with"},
 	    {WORDS("replay", "-", "-"), "- is given twice"},
 	    {WORDS("replay", "--what", "a"), "unknown option --what"},
 	    {WORDS("replay", "-z", "a"), "unknown option -z"},
@@ -270,8 +275,8 @@ Test(options, help_lists_every_option_of_its_command)
 		enum command command;
 		unsigned bit;
 	} commands[] = {
-	    {COMMAND_REPLAY, 1}, {COMMAND_WATCH, 2}, {COMMAND_TAIL, 4}, {COMMAND_RULES, 8}};
-	const unsigned R = 1, W = 2, T = 4, L = 8;
+	    {COMMAND_REPLAY, 1}, {COMMAND_WATCH, 2}, {COMMAND_TAIL, 4}, {COMMAND_RULES, 8}, {COMMAND_BASELINE, 16}};
+	const unsigned R = 1, W = 2, T = 4, L = 8, B = 16;
 	const struct {
 		const char *name;
 		unsigned commands;
@@ -280,7 +285,7 @@ Test(options, help_lists_every_option_of_its_command)
 #include "sensor/options.def"
 	};
 
-	for (size_t c = 0; c < 4; c++) {
+	for (size_t c = 0; c < sizeof(commands) / sizeof(commands[0]); c++) {
 		char *text;
 		size_t size;
 		FILE *out = open_memstream(&text, &size);
