@@ -55,7 +55,8 @@ void history_context(struct history *history, const struct observation *observat
 		     struct verdict_context *context)
 {
 	const struct session_facts *facts = &observation->facts;
-	forget_aged(history, observation);
+	if (history_news(observation, MILESTONE_EHLO_REPLY | MILESTONE_EHLO_REFUSED))
+		forget_aged(history, observation);
 	if (history_news(observation, MILESTONE_EHLO_REPLY))
 		decide_stripped(history, observation);
 	context->stripped = history_stripped(history, facts) != NULL;
