@@ -45,10 +45,11 @@ struct history_config {
 	struct siphash_key key;        /* of the tables; changes no result */
 	int64_t fallback_window_s;     /* plaintext-fallback across sessions; 3600 by default */
 	unsigned prefix_v4, prefix_v6; /* of a client network; 24 and 64 by default */
-	/* Names of the taps by index, for messages; NULL: numbers. Outlive the history. */
+	/* Names of the taps by index, for messages; NULL, all or one: numbers. Outlive the history. */
 	const char *const *tap_names;
 	uint32_t tap_count;
-	bool compare_taps; /* sessions at different taps are matched and compared */
+	bool compare_taps; /* sessions at different taps are matched and compared: always, or
+			      from the first session on whose tap is not 0 */
 	bool learn;        /* false: what was loaded is judged by, and nothing is added to it */
 };
 

@@ -93,7 +93,8 @@ static const char *offer_words(enum tri offered)
 static void say_view(const struct history *history, struct finding *finding,
 		     const struct tap_divergence *divergence, const struct tap_view *view)
 {
-	if (history->config.tap_names != NULL && view->tap < history->config.tap_count) {
+	if (history->config.tap_names != NULL && view->tap < history->config.tap_count &&
+	    history->config.tap_names[view->tap] != NULL) {
 		sentence_wire(finding, span_str(history->config.tap_names[view->tap]));
 	} else {
 		sentence_text(finding, "tap ");
@@ -138,6 +139,9 @@ void history_find_tap_divergence(struct history *history, const struct observati
 	    [TAP_DIFFERS_REQUEST] = "request",
 	};
 	struct tap_divergence divergence;
+	if (history->taps == NULL && observation->facts.tap != 0)
+		history->taps = tap_match_create(history->budget, &history->config.key,
+						 history->config.limits.sessions);
 	if (history->taps == NULL || !tap_match_compare(history->taps, observation, &divergence))
 		return;
 	struct finding *finding = history_raise(verdict, already, RULE_TAP_DIVERGENCE);

@@ -179,6 +179,7 @@ static void fill_packet(const struct capture_file *file, const struct capture_re
 	packet->link_type = file->format.interfaces[record->interface].link_type;
 	packet->fcs_len = record->fcs_len;
 	packet->interface_id = record->interface;
+	packet->interfaces = file->format.interface_count;
 	packet->file_id = 0;
 	packet->frame = record->frame;
 	packet->window = file->window;

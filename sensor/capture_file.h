@@ -24,6 +24,7 @@ struct capture_packet {
 	uint32_t link_type; /* LINKTYPE_ value as in the file */
 	uint32_t fcs_len;   /* bytes of link-layer checksum at the end of the frame on the wire */
 	uint32_t interface_id; /* of the file's section, or of the set (capture_set.h) */
+	uint32_t interfaces;   /* that the section, or the live capture, has so far */
 	uint32_t file_id;      /* of the set; 0 from a single file */
 	/* Valid until the next call for a packet, or as long as the window is retained. */
 	struct span frame;

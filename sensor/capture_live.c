@@ -243,6 +243,7 @@ static void give_head(const struct capture_live *live, struct tap *tap,
 	    .len = tap->header.len,
 	    .link_type = tap->link_type,
 	    .interface_id = (uint32_t)(tap - live->taps),
+	    .interfaces = (uint32_t)live->count,
 	    .frame = {.ptr = tap->frame, .len = tap->header.caplen},
 	};
 }

@@ -23,6 +23,7 @@ struct replay {
 	uint64_t captures, skipped, failed;
 	uint64_t size, consumed; /* bytes of the inputs, for the progress bar */
 	bool unfit_told;
+	uint32_t named; /* interfaces of the set whose names were told */
 	uint32_t link_type;       /* of the last packet, and */
 	bool link_type_read;      /* whether it is one that is read */
 	const char *const *paths; /* inputs, then the sources of taps */
@@ -32,6 +33,8 @@ struct replay {
 	bool *listed;       /* by file of the set: it is in the report; NULL: there is none */
 	int progress_shown; /* per mille, -1: nothing is shown */
 };
+
+_Static_assert(LIMIT_TAPS == CAPTURE_SET_INTERFACES + 1, "every interface has a name");
 
 static const struct capture_limits capture_limits = {
     .window_bytes = LIMIT_CAPTURE_WINDOW,
@@ -129,6 +132,25 @@ static uint8_t tap_of_file(struct replay *replay, const struct capture_set *set,
 	return replay->tap;
 }
 
+/*
+ * The interface that a packet came by, from 1; 0 where its section describes no other, or
+ * where taps were given: these are the names then.
+ */
+static uint16_t interface_of_packet(struct replay *replay, const struct capture_set *set,
+				    const struct capture_packet *packet)
+{
+	if (packet->interfaces < 2 || replay->options->taps.count > 0)
+		return 0;
+	for (; replay->named <= packet->interface_id; replay->named++) {
+		char unnamed[32];
+		const char *name = capture_set_interface_name(set, replay->named);
+		(void)snprintf(unnamed, sizeof unnamed, "interface %" PRIu32, replay->named);
+		run_name_interface(replay->run, (uint16_t)(replay->named + 1),
+				   name != NULL ? name : unnamed);
+	}
+	return (uint16_t)(packet->interface_id + 1);
+}
+
 /* Every file that a packet came from stands in the report, once. */
 static void list_input(struct replay *replay, const struct capture_set *set, uint32_t file_id)
 {
@@ -151,6 +173,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		replay->failed++;
 		return;
 	}
+	replay->named = 0;
 	if (replay->listed != NULL)
 		memset(replay->listed, 0, LIMIT_CAPTURE_FILES * sizeof *replay->listed);
 	while (!signals_stop_asked() && status != CAPTURE_END) {
@@ -183,6 +206,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		    .time_ns = packet.time_ns,
 		    .ordinal = ordinal,
 		    .tap = tap_of_file(replay, set, packet.file_id),
+		    .interface = interface_of_packet(replay, set, &packet),
 		};
 		run_frame(replay->run, &frame);
 	}

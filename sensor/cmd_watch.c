@@ -74,6 +74,9 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 			    .tap = packet.interface_id >= untapped
 				       ? (uint8_t)(packet.interface_id - untapped)
 				       : 0,
+			    .interface = untapped == count && packet.interfaces > 1
+					     ? (uint16_t)(packet.interface_id + 1)
+					     : 0,
 			};
 			run_frame(run, &frame);
 			upkeep(run, live, count, packet.time_ns, &upkeep_ns);
@@ -157,6 +160,8 @@ static int watch(const struct options *options, struct capture_live *live, size_
 		(void)run_finish(run);
 		return STATUS_INCOMPLETE;
 	}
+	for (size_t i = 0; i < count && options->taps.count == 0; i++)
+		run_name_interface(run, (uint16_t)(i + 1), capture_live_interface(live, (uint32_t)i));
 	signals_catch();
 	uint64_t packets = watch_until_stopped(run, live, count, options->interfaces.count, &failed);
 	run_end_world(run, packets);

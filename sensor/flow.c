@@ -50,7 +50,8 @@ static uint32_t key_hash(const struct flow_table *table, const struct flow_key *
 		compact[13] = key->tap;
 		bytes = span_of(compact, sizeof compact);
 	}
-	uint64_t hash = siphash(&table->key, bytes);
+	/* Whoever sends packets does not choose the view: it need not go through the keyed hash. */
+	uint64_t hash = siphash(&table->key, bytes) ^ key->view;
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -111,7 +112,8 @@ struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint
 static bool key_equal(const struct flow_key *a, const struct flow_key *b)
 {
 	return a->port[0] == b->port[0] && a->port[1] == b->port[1] && a->version == b->version &&
-	       a->tap == b->tap && memcmp(a->addr, b->addr, sizeof a->addr) == 0;
+	       a->tap == b->tap && a->view == b->view &&
+	       memcmp(a->addr, b->addr, sizeof a->addr) == 0;
 }
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key)

@@ -23,6 +23,7 @@ struct flow_key {
 	uint16_t port[2];
 	uint8_t version; /* 4 or 6 */
 	uint8_t tap;
+	uint16_t view; /* 0: the first; else the interface that it is of (view.h) */
 };
 
 struct flow {
@@ -32,6 +33,8 @@ struct flow {
 	struct flow_key key;
 	uint8_t client_end; /* which of the key's two endpoints is the client */
 	bool over;          /* its record is written; it stays to swallow what comes late */
+	bool quiet;         /* another view tells the same: nothing is told of this one (view.h) */
+	uint16_t shown_by[2]; /* which interface shows what each end of the key sends; 0: none */
 	int64_t last_ns;
 	uint64_t packets[2], bytes[2]; /* by enum side */
 	struct stream stream;

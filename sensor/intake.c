@@ -91,6 +91,7 @@ bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 	packet->clock_ns = intake->clock_ns;
 	packet->ordinal = frame->ordinal;
 	packet->tap = frame->tap;
+	packet->interface = frame->interface;
 	return true;
 }
 

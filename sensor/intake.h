@@ -21,6 +21,7 @@ struct captured_frame {
 	int64_t time_ns;
 	uint64_t ordinal; /* position in the merged input, from 0 */
 	uint8_t tap;
+	uint16_t interface; /* from 1: of several that show the same traffic (view.h); 0: none */
 };
 
 /* A segment that is followed, with the frame that it came in. It borrows as the segment does. */
@@ -33,6 +34,7 @@ struct followed_packet {
 	int64_t clock_ns; /* the common clock: the latest time of any frame so far */
 	uint64_t ordinal;
 	uint8_t tap;
+	uint16_t interface; /* all of a connection, whatever interface, is for the same worker */
 };
 
 struct intake_config {

@@ -32,8 +32,9 @@ struct judge_config {
 	bool dns; /* DNS answers are looked at */
 	bool learn;              /* false: what was loaded into the history is all that is known */
 	const char *evidence;    /* directory, or NULL */
-	const char *const *taps; /* names by session_facts.tap, borrowed */
+	const char *const *taps; /* names by session_facts.tap or NULL, borrowed; may be filled later */
 	size_t tap_count;
+	bool compare_taps; /* from the start; otherwise once a session has a tap but 0 */
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 	size_t memory;               /* cap of everything it keeps, bytes */
 	struct sink *const *sinks;   /* borrowed */

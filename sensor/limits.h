@@ -26,6 +26,9 @@
 /* How often a busy capture flushes outputs and tells what it counted. */
 #define LIMIT_UPKEEP_NS 1000000000LL
 
+/* Names of taps: the interfaces that a set of captures tells apart, and one for none. */
+#define LIMIT_TAPS 4097
+
 /*
  * Reading captures. A window that fits the second-level cache beats a large one (see
  * capture_window.h); the rest keeps thousands of files and many workers within bounds.

@@ -5,6 +5,7 @@
 
 #include "sensor/hold_queue.h"
 #include "sensor/limits.h"
+#include "sensor/view.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ enum pipeline_stage {
 	STAGE_IDLE,
 	STAGE_TIME, /* holds and connections whose time is over, before the packet is looked at */
 	STAGE_SEGMENT, /* the packet's segment is to be pushed */
+	STAGE_COPY,    /* ... and into another view of its connection */
 	STAGE_PULL,    /* its events */
 	STAGE_FINISH,  /* the input is over: each connection in turn */
 };
@@ -174,7 +176,7 @@ static bool flow_session(struct pipeline *p, struct flow *flow)
 	struct session_facts *facts = &session->facts;
 	facts->client = flow_endpoint(flow, flow->client_end);
 	facts->server = flow_endpoint(flow, 1U - flow->client_end);
-	facts->tap = flow->key.tap;
+	facts->tap = view_tap(flow);
 	facts->id = flow->first_ordinal;
 	facts->start_ns = flow->start_ns;
 	if (flow->has_tags) {
@@ -375,7 +377,7 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 static bool observe_progress(struct pipeline *p, struct flow *flow, struct observation *o)
 {
 	struct smtp_session *session = flow->session;
-	if (session == NULL || flow->over || session->facts.milestones == session->observed)
+	if (session == NULL || flow->over || flow->quiet || session->facts.milestones == session->observed)
 		return false;
 	if (!session_is_of_interest(p, flow))
 		return false;
@@ -427,7 +429,8 @@ static bool close_end(struct pipeline *p, struct observation *o)
 	if (!flow->over && flow->session != NULL) {
 		session_refresh(flow);
 		smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
-		if (session_is_of_interest(p, flow) || is_smtp_to_ndpi(p, flow->session)) {
+		if (!flow->quiet &&
+		    (session_is_of_interest(p, flow) || is_smtp_to_ndpi(p, flow->session))) {
 			name_application(p, flow->session);
 			observe(p, flow, o);
 			p->counters.sessions++;
@@ -494,31 +497,17 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 	evidence_keep(&p->evidence, &flow->trail, &packet);
 }
 
-/* Pushes the segment under hand into its connection. True: *event is all that comes of it. */
-static bool segment_push(struct pipeline *p, struct stream_event *event)
+/*
+ * Pushes the segment under hand into a connection; then the stage goes on with resume.
+ * True: *event is all that comes of it.
+ */
+static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
+		      enum pipeline_stage resume, struct stream_event *event)
 {
 	const struct tcp_segment *segment = &p->packet->segment;
-	uint8_t src_end;
-	struct flow_key key = flow_key_of(segment, p->packet->tap, &src_end);
-	struct flow *flow = flow_find(p->flows, &key);
-
-	p->stage = STAGE_IDLE;
-	p->time_ns = p->packet->time_ns;
-	p->ordinal = p->packet->ordinal;
-	if (flow != NULL && flow->over) {
-		if ((segment->flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
-			return false; /* late: nothing that could change what was told */
-		flow_remove(p->flows, flow);
-		flow = NULL;
-	}
-	if (flow == NULL) {
-		if ((segment->flags & TCP_RST) != 0 && segment->payload_len == 0)
-			return false;
-		flow = flow_for_segment(p, segment, &key, src_end);
-		if (flow == NULL)
-			return false;
-	}
 	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+
+	p->stage = resume;
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
@@ -543,9 +532,60 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	flow->bytes[side] += segment->payload_len;
 	p->side = side;
 	p->lag_ns = p->clock_ns - p->time_ns;
-	p->resume = STAGE_IDLE;
+	p->resume = resume;
 	p->stage = STAGE_PULL;
 	return false;
+}
+
+/* Finds the connection of the segment under hand, or makes it. */
+static bool segment_push(struct pipeline *p, struct stream_event *event)
+{
+	const struct tcp_segment *segment = &p->packet->segment;
+	const uint16_t interface = p->packet->interface;
+	const bool opens = (segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
+	uint8_t src_end;
+	struct view_choice choice = {.key = flow_key_of(segment, p->packet->tap, &src_end)};
+
+	p->stage = STAGE_IDLE;
+	p->time_ns = p->packet->time_ns;
+	p->ordinal = p->packet->ordinal;
+	if (interface == 0)
+		choice.flow = flow_find(p->flows, &choice.key);
+	else
+		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
+	struct flow *flow = choice.flow;
+	if (flow != NULL && flow->over) {
+		if (!opens)
+			return false; /* late: nothing that could change what was told */
+		flow_remove(p->flows, flow);
+		flow = NULL;
+	}
+	if (flow == NULL) {
+		if ((segment->flags & TCP_RST) != 0 && segment->payload_len == 0)
+			return false;
+		flow = flow_for_segment(p, segment, &choice.key, src_end);
+		if (flow == NULL)
+			return false;
+		flow->quiet = choice.quiet;
+		if (interface != 0)
+			view_note(flow, src_end, interface);
+		if (choice.first != NULL)
+			flow->client_end = choice.first->client_end;
+	}
+	return flow_push(p, flow, src_end, choice.first != NULL ? STAGE_COPY : STAGE_IDLE, event);
+}
+
+/* The segment of a view that is quiet goes into the connection's first view as well. */
+static bool copy_push(struct pipeline *p, struct stream_event *event)
+{
+	uint8_t src_end;
+	struct flow_key key = flow_key_of(&p->packet->segment, p->packet->tap, &src_end);
+	struct flow *first = flow_find(p->flows, &key);
+
+	p->stage = STAGE_IDLE;
+	p->time_ns = p->packet->time_ns;
+	p->ordinal = p->packet->ordinal;
+	return first != NULL && !first->over && flow_push(p, first, src_end, STAGE_IDLE, event);
 }
 
 /* One event of the stream under hand. */
@@ -668,7 +708,9 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 			time_pass(p);
 			break;
 		case STAGE_SEGMENT:
-			if (!segment_push(p, &event))
+		case STAGE_COPY:
+			if (!(p->stage == STAGE_SEGMENT ? segment_push(p, &event)
+							: copy_push(p, &event)))
 				break;
 			event_take(p, p->flow, &event);
 			if (observe_progress(p, p->flow, o))

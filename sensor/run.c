@@ -35,7 +35,8 @@ struct run {
 	size_t sink_count;
 	struct report_file *report; /* NULL: none is asked for */
 	struct allow_entry *allowed; /* of --allow */
-	char **taps;                /* names, by tap; owned */
+	char **taps;                /* names, by tap; owned. [0] is no tap, but with --tap */
+	size_t tap_count;
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
 	struct policy *policy;      /* NULL: none is stated */
 	struct baseline_store *baseline; /* NULL: nothing is kept */
@@ -93,7 +94,8 @@ static struct judge *make_judge(struct run *run)
 	    .learn = !options->baseline_readonly,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
-	    .tap_count = run->options->taps.count,
+	    .tap_count = run->tap_count,
+	    .compare_taps = run->options->taps.count > 1,
 	    .evidence = options->evidence,
 	    .hash_key = run->pipeline_config.hash_key,
 	    .sinks = run->sinks,
@@ -274,13 +276,15 @@ static bool name_taps(struct run *run, char *error, size_t size)
 {
 	const struct option_list *list = &run->options->taps;
 
-	if (list->count == 0)
-		return true;
 	if (list->count > UINT8_MAX) {
 		(void)snprintf(error, size, "--tap: more than %d", UINT8_MAX);
 		return false;
 	}
-	run->taps = calloc(list->count, sizeof *run->taps);
+	/* Without --tap the interfaces are taps: they are named as they come. */
+	run->tap_count = list->count > 0 ? list->count : LIMIT_TAPS;
+	run->taps = calloc(run->tap_count, sizeof *run->taps);
+	if (run->taps != NULL && list->count == 0)
+		return true;
 	for (size_t i = 0; run->taps != NULL && i < list->count; i++) {
 		size_t len;
 		(void)option_pair_value(list->items[i], &len);
@@ -304,7 +308,7 @@ static bool open_report(struct run *run, char *error, size_t size)
 
 static void run_free(struct run *run)
 {
-	for (size_t i = 0; run->taps != NULL && i < run->options->taps.count; i++)
+	for (size_t i = 0; run->taps != NULL && i < run->tap_count; i++)
 		free(run->taps[i]);
 	free(run->taps);
 	free(run->allowed);
@@ -354,6 +358,14 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		(void)run->sinks[i]->ops->close(run->sinks[i]);
 	run_free(run);
 	return NULL;
+}
+
+void run_name_interface(struct run *run, uint16_t interface, const char *name)
+{
+	if (interface >= run->tap_count)
+		return;
+	free(run->taps[interface]);
+	run->taps[interface] = strdup(name);
 }
 
 FILE *run_people(const struct run *run)

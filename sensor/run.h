@@ -27,6 +27,12 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 /* name: of the file or interface, shown as observer; NULL: none. False: out of memory. */
 bool run_begin_world(struct run *run, const char *name);
 
+/*
+ * The name of an interface (captured_frame.interface), before the first frame of the world
+ * that comes by it. Only without --tap.
+ */
+void run_name_interface(struct run *run, uint16_t interface, const char *name);
+
 /* One frame of the present world. */
 void run_frame(struct run *run, const struct captured_frame *frame);
 

@@ -28,6 +28,7 @@ MAC_A, MAC_B, MAC_AP = (bytes.fromhex(t) for t in ("020000000001", "020000000002
 BASE_V4 = "refuse-454-swaks.pcap"
 BASE_V4_TLS = "straight-postfix-swaks.pcap"
 BASE_V6 = "strip-ipv6.pcap"
+BASE_CLEAR = "clear-swaks.pcap"
 
 
 class Packet:
@@ -348,6 +349,17 @@ def merge(into, more):
 			into[key] = value
 
 
+def forget(tree, path):
+	for key in path[:-1]:
+		tree = tree[key]
+	tree.pop(path[-1], None)
+
+
+def masked(frame):
+	"""The frame as a middlebox passes it on: the offer overwritten at its own length."""
+	return frame.replace(b"-STARTTLS\r\n", b"-XXXXXXXA\r\n")
+
+
 def compress_zstd(command, data):
 	return subprocess.run([*command, "-q", "-19", "-c"], input=data, capture_output=True, check=True).stdout
 
@@ -364,7 +376,7 @@ def main():
 	os.makedirs(os.path.join(options.directory, "encapsulated"), exist_ok=True)
 	made = []
 
-	def write(name, what, data, bases, facts=None, suffix=".pcap"):
+	def write(name, what, data, bases, facts=None, suffix=".pcap", records=1, unsaid=()):
 		path = f"encapsulated/{name}{suffix}"
 		with open(os.path.join(options.directory, path), "wb") as file:
 			file.write(data)
@@ -372,11 +384,15 @@ def main():
 		for session in sessions:
 			if facts and session["expect"] is not None:
 				merge(session["expect"], facts)
+			if records > 1:
+				session["records"] = records
+			for fact in unsaid:		# differs from record to record
+				forget(session["expect"], fact.split("."))
 		origin = copy.deepcopy(entries[bases[0]]["origin"])
 		origin["made from"] = bases
 		made.append({"file": path, "origin": origin, "what": what, "sessions": sessions})
 
-	base = {name: read_pcap(os.path.join(options.directory, name)) for name in (BASE_V4, BASE_V4_TLS, BASE_V6)}
+	base = {name: read_pcap(os.path.join(options.directory, name)) for name in (BASE_V4, BASE_V4_TLS, BASE_V6, BASE_CLEAR)}
 	for name, source, encapsulate, link_type, facts in ONE_TO_ONE:
 		write(name, f"{source} as {name}", pcap([(p.time, encapsulate(p)) for p in base[source]], link_type),
 			[source], facts)
@@ -411,6 +427,27 @@ def main():
 		fibre += enhanced(int(packet.from_server), packet.time, packet.frame)
 	write("pcapng-fibre-tap", "pcapng: each interface carries one direction; one session", fibre, [BASE_V4],
 		suffix=".pcapng")
+	taps = section() + interface(DLT_EN10MB, "inside") + interface(DLT_EN10MB, "outside")
+	for packet in base[BASE_V4_TLS]:
+		first = int(packet.from_server)
+		taps += enhanced(first, packet.time, packet.frame) + enhanced(1 - first, packet.time + 20000, packet.frame)
+	write("pcapng-two-taps", "pcapng: each interface shows both directions; a record for each", taps, [BASE_V4_TLS],
+		suffix=".pcapng", records=2)
+	taps = section() + interface(DLT_EN10MB, "inside") + interface(DLT_EN10MB, "outside")
+	for packet in base[BASE_CLEAR]:
+		first = int(packet.from_server)
+		frames = (packet.frame, masked(packet.frame)) if first else (packet.frame, packet.frame)
+		taps += enhanced(first, packet.time, frames[0]) + enhanced(1 - first, packet.time + 20000, frames[1])
+	write("pcapng-taps-differ", "pcapng: the offer is overwritten between two interfaces", taps, [BASE_CLEAR],
+		suffix=".pcapng", records=2, unsaid=("stripwatch.outcome", "stripwatch.alerts", "smtp.starttls.offered",
+			"smtp.starttls.masked"))
+	copies = section() + interface(DLT_EN10MB, "span") + interface(DLT_EN10MB, "to-client")
+	for packet in base[BASE_V4]:
+		if packet.from_server:
+			copies += enhanced(1, packet.time - 3000, packet.frame)
+		copies += enhanced(0, packet.time, packet.frame)
+	write("pcapng-tap-and-copies", "pcapng: one interface shows both directions, another one of them; one session",
+		copies, [BASE_V4], suffix=".pcapng")
 	write("pcapng-big-endian", "big-endian pcapng", section(">") + interface(DLT_EN10MB, "eth0", order=">")
 		+ b"".join(enhanced(0, t, d, order=">") for t, d in plain), [BASE_V4], suffix=".pcapng")
 	write("pcapng-two-sections", "pcapng: a little-endian section, then a big-endian one",

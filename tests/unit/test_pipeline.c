@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames in, observations out: what depends on the clock of the input and on other traffic. */
+/* Frames in, observations out: what depends on the clock, on other traffic, on interfaces. */
 #include "sensor/pipeline.h"
 
 #include <criterion/criterion.h>
@@ -19,6 +19,7 @@ struct bench {
 	struct intake *intake;
 	struct pipeline *pipeline;
 	uint64_t ordinal;
+	uint16_t interface; /* that shows what is said next */
 	char told[4096]; /* what was observed: "PORT@ORDINAL mail", "PORT@ORDINAL closed", ... */
 };
 
