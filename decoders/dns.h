@@ -51,6 +51,12 @@ struct dns_answers {
 	struct dns_fact facts[DNS_FACTS_MAX];
 };
 
+/* What of it is used, for a copy without the rest. */
+static inline size_t dns_answers_size(const struct dns_answers *answers)
+{
+	return offsetof(struct dns_answers, facts) + answers->count * sizeof answers->facts[0];
+}
+
 /*
  * Reads a message. DONE: it is a response without error, and answers holds its
  * facts, maybe none. MORE: cut by the capture; what came before is in answers.

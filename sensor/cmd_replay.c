@@ -178,7 +178,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		memset(replay->listed, 0, LIMIT_CAPTURE_FILES * sizeof *replay->listed);
 	while (!signals_stop_asked() && status != CAPTURE_END) {
 		status = capture_set_next(set, &packet);
-		if (status == CAPTURE_BUSY)
+		if (status == CAPTURE_BUSY && !run_relieve(replay->run))
 			capture_set_wait(set);
 		if (status == CAPTURE_FAULT) {
 			if (found_in_directory && capture_set_counts(set).captures == 0)
@@ -200,6 +200,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			continue;
 		struct captured_frame frame = {
 		    .bytes = packet.frame,
+		    .window = packet.window,
 		    .wire_len = packet.len,
 		    .link_type = packet.link_type,
 		    .fcs_len = packet.fcs_len,

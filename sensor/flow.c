@@ -37,7 +37,7 @@ static struct flow *flow_at(const struct flow_table *table, uint32_t index)
 	return &table->blocks[index >> BLOCK_BITS]->flows[index & (BLOCK - 1)];
 }
 
-static uint32_t key_hash(const struct flow_table *table, const struct flow_key *key)
+uint32_t flow_key_hash(const struct siphash_key *secret, const struct flow_key *key)
 {
 	/* Of an IPv4 pair 14 bytes tell all: a third of the work, of which each packet pays. */
 	uint8_t compact[14];
@@ -51,7 +51,7 @@ static uint32_t key_hash(const struct flow_table *table, const struct flow_key *
 		bytes = span_of(compact, sizeof compact);
 	}
 	/* Whoever sends packets does not choose the view: it need not go through the keyed hash. */
-	uint64_t hash = siphash(&table->key, bytes) ^ key->view;
+	uint64_t hash = siphash(secret, bytes) ^ key->view;
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -109,7 +109,7 @@ struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint
 	return key;
 }
 
-static bool key_equal(const struct flow_key *a, const struct flow_key *b)
+bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
 	return a->port[0] == b->port[0] && a->port[1] == b->port[1] && a->version == b->version &&
 	       a->tap == b->tap && a->view == b->view &&
@@ -119,15 +119,15 @@ static bool key_equal(const struct flow_key *a, const struct flow_key *b)
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
 {
 	/* Packets come in trains: most often it is the connection of the packet before. */
-	if (table->latest != NULL && key_equal(&table->latest->key, key))
+	if (table->latest != NULL && flow_key_equal(&table->latest->key, key))
 		return table->latest;
-	uint32_t hash = key_hash(table, key);
+	uint32_t hash = flow_key_hash(&table->key, key);
 	for (uint32_t i = table->buckets[hash & table->bucket_mask]; i != FLOW_NONE;) {
 		struct flow *flow = flow_at(table, i);
 		/* The stream is wanted next: fetched while the key is still on its way. */
 		__builtin_prefetch(&flow->stream.side[0]);
 		__builtin_prefetch(&flow->stream.fast);
-		if (flow->hash == hash && key_equal(&flow->key, key)) {
+		if (flow->hash == hash && flow_key_equal(&flow->key, key)) {
 			table->latest = flow;
 			return flow;
 		}
@@ -225,7 +225,7 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 		flow_at(table, flow->later)->earlier = flow->earlier;
 }
 
-static int64_t flow_due(const struct flow_table *table, const struct flow *flow)
+int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
 	bool alive = flow->session != NULL && !flow->over;
 	return flow->last_ns + (alive ? table->limits.idle_ns : table->limits.half_open_ns);
@@ -240,7 +240,7 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 		return NULL;
 	struct flow *flow = flow_at(table, index);
 	*flow = (struct flow){.key = *key, .start_ns = now_ns, .last_ns = now_ns};
-	flow->hash = key_hash(table, key);
+	flow->hash = flow_key_hash(&table->key, key);
 	stream_init(&flow->stream);
 	table->count++;
 	table->counters.created++;

@@ -79,6 +79,11 @@ const struct flow_counters *flow_table_counters(const struct flow_table *table);
  */
 struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end);
 
+/* The hash of a key, both directions alike. */
+uint32_t flow_key_hash(const struct siphash_key *secret, const struct flow_key *key);
+
+bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
+
 /* The connection, or NULL. */
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
 
@@ -100,6 +105,9 @@ void flow_remove(struct flow_table *table, struct flow *flow);
  * changes nothing of that order.
  */
 struct flow *flow_expired(struct flow_table *table, int64_t now_ns);
+
+/* When a connection is over if nothing more comes. */
+int64_t flow_due(const struct flow_table *table, const struct flow *flow);
 
 /* The end of input: flow_expired() gives out all connections, by their first packet. */
 void flow_finish(struct flow_table *table);

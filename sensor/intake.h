@@ -12,9 +12,12 @@
 #include "decoders/packet.h"
 #include "sensor/mail_ports.h"
 
+struct capture_window;
+
 /* One captured frame. */
 struct captured_frame {
 	struct span bytes;
+	struct capture_window *window; /* what holds them (capture_window.h); NULL: nothing does */
 	uint32_t wire_len;
 	uint32_t link_type; /* LINKTYPE_ number */
 	unsigned fcs_len;   /* bytes of frame check sequence at its end */

@@ -43,6 +43,19 @@
 /* 128 MiB, what zstd itself takes for --long. */
 #define LIMIT_CAPTURE_ZSTD_WINDOW_LOG 27
 
+/*
+ * From the reader to the workers. Packets of one worker in a batch: some hundred, so that
+ * handing them over costs little of each. Batches under way, in whose windows memory and
+ * second-level cache go. A merge of many files may have packets of one batch in as many
+ * windows; copies are what reassembled datagrams take.
+ */
+#define LIMIT_BATCH_PACKETS 512
+#define LIMIT_BATCHES       6
+#define LIMIT_BATCH_WINDOWS 64
+#define LIMIT_BATCH_COPIES  (256U << 10)
+/* From a worker to the judge, at least: what it tells while the others catch up. */
+#define LIMIT_OBSERVATIONS (256U << 10)
+
 /* All buffers of one worker: a million connections and their dialogues. */
 #define LIMIT_WORKER_MEMORY (1ULL << 30)
 /* Connections of one worker at once. */

@@ -4,7 +4,6 @@
 #include "alerts/verdict.h"
 
 #include "sensor/hold_queue.h"
-#include "sensor/limits.h"
 #include "sensor/view.h"
 
 #include <stdlib.h>
@@ -49,7 +48,7 @@ struct pipeline {
 	int64_t clock_ns;
 	int64_t beat;
 	bool clock_started;
-	uint64_t step;   /* ordinal of the frame that the clock is at */
+	struct observation_place place; /* of what is told next; its step is where the clock is */
 	int64_t time_ns; /* of what is under hand: the packet, or the event */
 	uint64_t ordinal;
 
@@ -354,6 +353,7 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 	session_refresh(flow);
 	smtp_session_settle(session);
 	*o = (struct observation){
+	    .place = p->place,
 	    .ordinal = p->ordinal,
 	    .time_ns = p->time_ns,
 	    .new_milestones = session->facts.milestones & ~session->observed,
@@ -399,6 +399,15 @@ static enum session_closed_by ending_of(const struct flow *flow, enum session_cl
 	return otherwise;
 }
 
+/* What is told from now on has this cause. Due: of what the clock causes, else 0. */
+static void set_place(struct pipeline *p, enum observation_cause cause, int64_t due_ns,
+		      const struct flow *flow)
+{
+	p->place.cause = cause;
+	p->place.due_ns = due_ns;
+	p->place.session = flow->first_ordinal;
+}
+
 /* Finishes the stream; its last events and the record come by pipeline_next(). */
 static void close_begin(struct pipeline *p, struct flow *flow, enum session_closed_by closed_by,
 			bool remove, enum pipeline_stage resume)
@@ -412,7 +421,7 @@ static void close_begin(struct pipeline *p, struct flow *flow, enum session_clos
 	if (closed_by != CLOSED_BY_FIN) {
 		/* The clock ends it: what was under hand before is none of its packets. */
 		p->time_ns = p->clock_ns;
-		p->ordinal = p->step;
+		p->ordinal = p->place.step;
 	}
 	if (!flow->over)
 		stream_finish(&p->streams, &flow->stream, p->clock_ns, p->ordinal);
@@ -547,6 +556,9 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	struct view_choice choice = {.key = flow_key_of(segment, p->packet->tap, &src_end)};
 
 	p->stage = STAGE_IDLE;
+	p->place.cause = CAUSE_PACKET;
+	p->place.due_ns = 0;
+	p->place.session = 0; /* all views of a connection have the same worker */
 	p->time_ns = p->packet->time_ns;
 	p->ordinal = p->packet->ordinal;
 	if (interface == 0)
@@ -622,12 +634,12 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
  * out. */
 static bool clock_step(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 {
-	int64_t beat = clock_ns / LIMIT_BEAT_NS;
+	int64_t beat = pipeline_beat(clock_ns);
 	bool begins = !p->clock_started || beat != p->beat;
 	p->clock_started = true;
 	p->beat = beat;
 	p->clock_ns = clock_ns;
-	p->step = ordinal;
+	p->place = (struct observation_place){.step = ordinal};
 	return begins;
 }
 
@@ -679,17 +691,20 @@ static void hold_end(struct pipeline *p, struct flow *flow)
 static void time_pass(struct pipeline *p)
 {
 	p->time_ns = p->clock_ns;
-	p->ordinal = p->step;
+	p->ordinal = p->place.step;
 	struct flow *flow = hold_queue_first(&p->holds, p->clock_ns);
 	if (flow != NULL) {
+		set_place(p, CAUSE_HOLD, hold_queue_due(&p->holds, flow), flow);
 		hold_end(p, flow);
 		return;
 	}
 	flow = flow_expired(p->flows, p->clock_ns);
-	if (flow != NULL)
+	if (flow != NULL) {
+		set_place(p, CAUSE_TIMEOUT, flow_due(p->flows, flow), flow);
 		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_TIME);
-	else
-		p->stage = p->packet != NULL ? STAGE_SEGMENT : STAGE_IDLE;
+		return;
+	}
+	p->stage = p->packet != NULL ? STAGE_SEGMENT : STAGE_IDLE;
 }
 
 bool pipeline_next(struct pipeline *p, struct observation *o)
@@ -737,10 +752,12 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 			break;
 		case STAGE_FINISH: {
 			struct flow *flow = flow_expired(p->flows, p->clock_ns);
-			if (flow == NULL)
+			if (flow == NULL) {
 				p->stage = STAGE_IDLE;
-			else
-				close_begin(p, flow, CLOSED_BY_EOF, true, STAGE_FINISH);
+				break;
+			}
+			set_place(p, CAUSE_END, 0, flow);
+			close_begin(p, flow, CLOSED_BY_EOF, true, STAGE_FINISH);
 			break;
 		}
 		}

@@ -16,6 +16,7 @@
 #include "decoders/application.h"
 #include "sensor/flow.h"
 #include "sensor/intake.h"
+#include "sensor/limits.h"
 
 struct pipeline_config {
 	struct mail_ports ports;
@@ -55,6 +56,11 @@ void pipeline_packet(struct pipeline *pipeline, const struct followed_packet *pa
  * whichever worker, with which the clock is in another beat. A call within the same beat
  * changes nothing and may be left out.
  */
+static inline int64_t pipeline_beat(int64_t clock_ns)
+{
+	return clock_ns / LIMIT_BEAT_NS;
+}
+
 void pipeline_clock(struct pipeline *pipeline, int64_t clock_ns, uint64_t ordinal);
 
 /*

@@ -4,10 +4,10 @@
 #include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
 #include "sensor/counters.h"
+#include "sensor/crew.h"
 #include "sensor/delivery.h"
 #include "sensor/judge.h"
 #include "sensor/limits.h"
-#include "sensor/pipeline.h"
 #include "sensor/report_file.h"
 
 #include <errno.h>
@@ -25,10 +25,8 @@ struct run {
 	const struct options *options;
 	enum run_kind kind;
 	struct log log;
-	struct intake_config intake_config;
-	struct pipeline_config pipeline_config;
-	struct intake *intake; /* of the present world */
-	struct pipeline *pipeline;
+	struct crew_config crew_config;
+	struct crew *crew; /* of the present world */
 	struct judge *judge;
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
@@ -97,7 +95,7 @@ static struct judge *make_judge(struct run *run)
 	    .tap_count = run->tap_count,
 	    .compare_taps = run->options->taps.count > 1,
 	    .evidence = options->evidence,
-	    .hash_key = run->pipeline_config.hash_key,
+	    .hash_key = run->crew_config.pipeline.hash_key,
 	    .sinks = run->sinks,
 	    .sink_count = run->sink_count,
 	    .report = run->report == NULL ? NULL : report_file_report(run->report),
@@ -229,10 +227,10 @@ static bool read_anchors(struct run *run, char *error, size_t size)
 	return run->anchors != NULL;
 }
 
-static void configure_pipeline(struct run *run)
+static void configure_crew(struct run *run)
 {
 	const struct options *options = run->options;
-	run->pipeline_config = (struct pipeline_config){
+	run->crew_config.pipeline = (struct pipeline_config){
 	    .ports = {.all = options->all_ports,
 		      .port = options->ports.port,
 		      .count = options->ports.count},
@@ -257,18 +255,23 @@ static void configure_pipeline(struct run *run)
 	    .always_dialogue = run->policy != NULL || options->taps.count > 1,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */
-	if (getrandom(&run->pipeline_config.hash_key, sizeof run->pipeline_config.hash_key, 0) < 0)
+	if (getrandom(&run->crew_config.pipeline.hash_key, sizeof run->crew_config.pipeline.hash_key, 0) < 0)
 		log_line(&run->log, LOG_WARNING, "no random numbers: %s", strerror(errno));
-	run->intake_config = (struct intake_config){
-	    .ports = run->pipeline_config.ports,
+	run->crew_config.intake = (struct intake_config){
+	    .ports = run->crew_config.pipeline.ports,
 	    .packets = {.max_layers = LIMIT_LAYERS,
 			.want_dns = run->options->dns,
 			.frag = {.max_datagrams = LIMIT_FRAGMENTED,
 				 .max_bytes = LIMIT_FRAGMENT_BYTES,
 				 .max_age_ns = LIMIT_FRAGMENT_AGE_NS}},
 	    .memory = LIMIT_INTAKE_MEMORY,
-	    .hash_key = run->pipeline_config.hash_key,
+	    .hash_key = run->crew_config.pipeline.hash_key,
 	};
+	run->crew_config.workers = run->kind == RUN_REPLAY ? (unsigned)options->workers : 1;
+	if (options->workers != run->crew_config.workers)
+		log_line(&run->log, LOG_WARNING,
+			 "--workers %" PRIu64 ": watch has one worker, several are replay's",
+			 options->workers);
 }
 
 /* The names of --tap NAME=SOURCE. */
@@ -302,7 +305,7 @@ static bool open_report(struct run *run, char *error, size_t size)
 {
 	if (run->options->report == NULL)
 		return true;
-	run->report = report_file_open(run->options, &run->pipeline_config.hash_key, error, size);
+	run->report = report_file_open(run->options, &run->crew_config.pipeline.hash_key, error, size);
 	return run->report != NULL;
 }
 
@@ -312,8 +315,7 @@ static void run_free(struct run *run)
 		free(run->taps[i]);
 	free(run->taps);
 	free(run->allowed);
-	pipeline_destroy(run->pipeline);
-	intake_destroy(run->intake);
+	crew_destroy(run->crew);
 	judge_destroy(run->judge);
 	baseline_store_close(run->baseline);
 	policy_close(run->policy);
@@ -343,7 +345,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		    open_baseline(run, error, size) && open_evidence(options, error, size) &&
 		    open_outputs(run, error, size);
 	if (good) {
-		configure_pipeline(run);
+		configure_crew(run);
 		good = open_report(run, error, size);
 	}
 	if (good) {
@@ -360,10 +362,18 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	return NULL;
 }
 
+/* The judge, its outputs and all counters are this thread's until the next frame. */
+static void rest(struct run *run)
+{
+	if (run->crew != NULL)
+		crew_rest(run->crew);
+}
+
 void run_name_interface(struct run *run, uint16_t interface, const char *name)
 {
 	if (interface >= run->tap_count)
 		return;
+	rest(run);
 	free(run->taps[interface]);
 	run->taps[interface] = strdup(name);
 }
@@ -375,8 +385,10 @@ FILE *run_people(const struct run *run)
 
 void run_input(struct run *run, const char *path)
 {
-	if (run->report != NULL)
-		report_file_input(run->report, path);
+	if (run->report == NULL)
+		return;
+	rest(run);
+	report_file_input(run->report, path);
 }
 
 const struct log *run_log(const struct run *run)
@@ -386,10 +398,6 @@ const struct log *run_log(const struct run *run)
 
 bool run_begin_world(struct run *run, const char *name)
 {
-	run->intake = intake_create(&run->intake_config);
-	run->pipeline = pipeline_create(&run->pipeline_config);
-	if (run->intake == NULL || run->pipeline == NULL)
-		return false;
 	if (!judge_begin(run->judge, name))
 		return false;
 	char error[BASELINE_ERROR_MAX];
@@ -404,35 +412,24 @@ bool run_begin_world(struct run *run, const char *name)
 			 "%s: the %" PRIu64 " servers that were unseen for longest are known to the "
 			 "file alone: memory holds %d",
 			 run->options->baseline, left_out, LIMIT_HISTORY_SERVERS);
-	return true;
+	run->crew = crew_create(&run->crew_config, run->judge);
+	return run->crew != NULL;
 }
 
-static void drain(struct run *run)
+bool run_relieve(struct run *run)
 {
-	struct observation observation;
-	while (pipeline_next(run->pipeline, &observation))
-		judge_observe(run->judge, &observation);
+	return crew_relieve(run->crew);
 }
 
 void run_frame(struct run *run, const struct captured_frame *frame)
 {
-	struct followed_packet packet;
-	if (intake_frame(run->intake, frame, &packet))
-		pipeline_packet(run->pipeline, &packet);
-	else
-		pipeline_clock(run->pipeline, intake_clock(run->intake), frame->ordinal);
-	drain(run);
+	crew_frame(run->crew, frame);
 	run->last_packet_ns = frame->time_ns;
-	const struct dns_answers *dns = intake_dns(run->intake);
-	if (dns != NULL)
-		judge_dns(run->judge, dns, frame->time_ns);
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 {
-	intake_time(run->intake, time_ns);
-	pipeline_clock(run->pipeline, intake_clock(run->intake), ordinal);
-	drain(run);
+	crew_clock(run->crew, time_ns, ordinal);
 	judge_clock(run->judge, time_ns);
 	if (run->kind == RUN_WATCH && time_ns - run->baseline_saved_ns >= LIMIT_BASELINE_SAVE_NS) {
 		run->baseline_saved_ns = time_ns;
@@ -443,30 +440,35 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 /* Adds what the present world has counted so far. */
 static void add_world(const struct run *run, struct counters *sum)
 {
-	if (run->pipeline == NULL)
+	if (run->crew == NULL)
 		return;
-	const struct intake_counters *packets = intake_counters(run->intake);
-	const struct pipeline_counters *sessions = pipeline_counters(run->pipeline);
-	const struct stream_counters *streams = pipeline_stream_counters(run->pipeline);
-	const struct flow_counters *flows = pipeline_flow_counters(run->pipeline);
+	const struct intake_counters *packets = intake_counters(crew_intake(run->crew));
 	const struct history_counts known = history_counts(judge_history(run->judge));
 
 	sum->packets += packets->frames;
 	sum->bytes += packets->frame_bytes;
 	sum->segments += packets->segments;
 	sum->mail_segments += packets->mail_segments;
-	sum->sessions += sessions->sessions;
-	sum->connections += flows->created;
-	sum->connections_evicted += flows->evicted;
-	sum->gaps += streams->gaps;
-	sum->gap_bytes += streams->gap_bytes;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
 			     known.evicted_sessions + known.evicted_paths + known.evicted_clients +
 			     known.no_memory;
 	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
-	sum->caps_reached += streams->cap_reached + intake_budget(run->intake)->refused +
-			     pipeline_budget(run->pipeline)->refused + sessions->refused +
-			     flows->evicted;
+	sum->caps_reached +=
+	    intake_budget(crew_intake(run->crew))->refused + crew_unread(run->crew);
+	for (unsigned i = 0; i < crew_size(run->crew); i++) {
+		const struct pipeline *pipeline = crew_pipeline(run->crew, i);
+		const struct stream_counters *streams = pipeline_stream_counters(pipeline);
+		const struct flow_counters *flows = pipeline_flow_counters(pipeline);
+		const struct pipeline_counters *sessions = pipeline_counters(pipeline);
+
+		sum->sessions += sessions->sessions;
+		sum->connections += flows->created;
+		sum->connections_evicted += flows->evicted;
+		sum->gaps += streams->gaps;
+		sum->gap_bytes += streams->gap_bytes;
+		sum->caps_reached += streams->cap_reached + pipeline_budget(pipeline)->refused +
+				     sessions->refused + flows->evicted;
+	}
 }
 
 /* Everything that was counted since the start. */
@@ -493,6 +495,7 @@ void run_heartbeat(struct run *run, const struct counters_interface *interfaces,
 
 	if (run->delivery == NULL)
 		return;
+	rest(run);
 	const struct counters counters = count_all(run);
 	counters_tell(&counters, run->started_ns, run->last_packet_ns, interfaces, count, &beat);
 	delivery_set_heartbeat(run->delivery, &beat);
@@ -500,20 +503,18 @@ void run_heartbeat(struct run *run, const struct counters_interface *interfaces,
 
 void run_end_world(struct run *run, uint64_t ordinal)
 {
-	pipeline_finish(run->pipeline, intake_clock(run->intake), ordinal);
-	drain(run);
+	crew_finish(run->crew, ordinal);
 	judge_end(run->judge);
 	save_baseline(run);
 
 	add_world(run, &run->past);
-	pipeline_destroy(run->pipeline);
-	intake_destroy(run->intake);
-	run->pipeline = NULL;
-	run->intake = NULL;
+	crew_destroy(run->crew);
+	run->crew = NULL;
 }
 
 void run_flush(struct run *run)
 {
+	rest(run);
 	for (size_t i = 0; i < run->sink_count; i++)
 		(void)run->sinks[i]->ops->flush(run->sinks[i]);
 	if (run->people != NULL)
@@ -522,6 +523,7 @@ void run_flush(struct run *run)
 
 void run_reopen(struct run *run)
 {
+	rest(run);
 	for (size_t i = 0; i < run->sink_count; i++)
 		if (!run->sinks[i]->ops->reopen(run->sinks[i]))
 			log_line(&run->log, LOG_ERROR, "%s", run->sinks[i]->error);

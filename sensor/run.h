@@ -36,6 +36,12 @@ void run_name_interface(struct run *run, uint16_t interface, const char *name);
 /* One frame of the present world. */
 void run_frame(struct run *run, const struct captured_frame *frame);
 
+/*
+ * The pool of windows is at its cap: gives back those that workers are done with. False when
+ * this run holds none.
+ */
+bool run_relieve(struct run *run);
+
 /* Time goes on without a frame (live). */
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal);
 

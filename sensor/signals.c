@@ -36,3 +36,15 @@ bool signals_take_reopen(void)
 	reopen_asked = 0;
 	return asked;
 }
+
+void signals_hold(sigset_t *before)
+{
+	sigset_t all;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+void signals_let(const sigset_t *before)
+{
+	(void)pthread_sigmask(SIG_SETMASK, before, NULL);
+}

@@ -6,6 +6,7 @@
 #ifndef SENSOR_SIGNALS_H
 #define SENSOR_SIGNALS_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 /*
@@ -18,5 +19,12 @@ bool signals_stop_asked(void);
 
 /* True once for each SIGHUP (several at a time count as one). */
 bool signals_take_reopen(void);
+
+/*
+ * Around the start of a thread: it inherits that no signal is its own, so that they interrupt
+ * the thread that reads the input.
+ */
+void signals_hold(sigset_t *before);
+void signals_let(const sigset_t *before);
 
 #endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/batch.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+/* One frame may bring its packet, a beat and DNS answers. */
+#define LANE_ROOM (LIMIT_BATCH_PACKETS + 2)
+
+/* Bytes that would not last. */
+struct batch_copy {
+	struct batch_copy *next;
+	_Alignas(max_align_t) uint8_t bytes[];
+};
+
+bool batch_ring_init(struct batch_ring *ring, unsigned workers)
+{
+	bool whole = true;
+
+	*ring = (struct batch_ring){.workers = workers};
+	if (!wake_init(&ring->room))
+		return false;
+	ring->progress = aligned_alloc(64, workers * sizeof *ring->progress);
+	for (unsigned i = 0; ring->progress != NULL && i < workers; i++) {
+		atomic_init(&ring->progress[i].passed, 0);
+		whole = wake_init(&ring->progress[i].wake) && whole;
+	}
+	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
+		struct batch *batch = &ring->batches[i];
+		batch->lanes = calloc(workers, sizeof *batch->lanes);
+		for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
+			batch->lanes[w].entries =
+			    malloc(LANE_ROOM * sizeof *batch->lanes[w].entries);
+			whole = whole && batch->lanes[w].entries != NULL;
+		}
+		whole = whole && batch->lanes != NULL;
+	}
+	if (whole && ring->progress != NULL)
+		return true;
+	batch_ring_free(ring);
+	return false;
+}
+
+/* Lets go of everything: the place is free for another batch. */
+static void batch_release(struct batch_ring *ring, struct batch *batch)
+{
+	for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++)
+		batch->lanes[w].count = 0;
+	batch->full = batch->last = batch->finish = false;
+	for (size_t i = 0; i < batch->window_count; i++)
+		capture_window_release(batch->windows[i]);
+	batch->window_count = 0;
+	while (batch->copies != NULL) {
+		struct batch_copy *next = batch->copies->next;
+		free(batch->copies);
+		batch->copies = next;
+	}
+	batch->copied = 0;
+}
+
+void batch_ring_free(struct batch_ring *ring)
+{
+	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
+		struct batch *batch = &ring->batches[i];
+		batch_release(ring, batch);
+		for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++)
+			free(batch->lanes[w].entries);
+		free(batch->lanes);
+	}
+	for (unsigned i = 0; ring->progress != NULL && i < ring->workers; i++)
+		wake_free(&ring->progress[i].wake);
+	free(ring->progress);
+	wake_free(&ring->room);
+}
+
+/* ---- the reader ---- */
+
+static uint64_t passed_by_all(const struct batch_ring *ring)
+{
+	uint64_t least = UINT64_MAX;
+	for (unsigned i = 0; i < ring->workers; i++) {
+		uint64_t passed = atomic_load(&ring->progress[i].passed);
+		if (passed < least)
+			least = passed;
+	}
+	return least;
+}
+
+/* Waits until so many batches were passed by all, and lets go of what they held. */
+static void wait_passed(struct batch_ring *ring, uint64_t wanted)
+{
+	if (passed_by_all(ring) < wanted) {
+		wake_begin(&ring->room, wanted);
+		while (passed_by_all(ring) < wanted)
+			wake_sleep(&ring->room);
+		wake_end(&ring->room);
+	}
+	uint64_t passed = passed_by_all(ring);
+	for (; ring->released < passed; ring->released++)
+		batch_release(ring, &ring->batches[ring->released % LIMIT_BATCHES]);
+}
+
+static struct batch *present(struct batch_ring *ring)
+{
+	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
+	return &ring->batches[sealed % LIMIT_BATCHES];
+}
+
+struct batch *batch_open(struct batch_ring *ring)
+{
+	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
+	/* When it has to wait at all, it waits until half of the ring is free. */
+	if (sealed - ring->released >= LIMIT_BATCHES)
+		wait_passed(ring, sealed - LIMIT_BATCHES / 2);
+	return present(ring);
+}
+
+void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uint64_t ordinal)
+{
+	struct batch_lane *lane = &batch->lanes[worker];
+	struct batch_entry *entry = &lane->entries[lane->count++];
+	entry->kind = BATCH_CLOCK;
+	entry->packet.clock_ns = clock_ns;
+	entry->packet.ordinal = ordinal;
+	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+}
+
+static bool inside(struct span part, struct span whole)
+{
+	uintptr_t at = (uintptr_t)part.ptr, begin = (uintptr_t)whole.ptr;
+	return part.len == 0 ||
+	       (at >= begin && at - begin <= whole.len && part.len <= whole.len - (at - begin));
+}
+
+static bool keep_copy(struct batch *batch, struct span *bytes)
+{
+	struct batch_copy *copy = malloc(sizeof *copy + bytes->len);
+	if (copy == NULL)
+		return false;
+	copy->next = batch->copies;
+	batch->copies = copy;
+	batch->copied += bytes->len;
+	batch->full = batch->full || batch->copied >= LIMIT_BATCH_COPIES;
+	if (bytes->len > 0)
+		memcpy(copy->bytes, bytes->ptr, bytes->len);
+	bytes->ptr = copy->bytes;
+	return true;
+}
+
+static void hold_window(struct batch *batch, struct capture_window *window)
+{
+	for (size_t i = batch->window_count; i > 0; i--)
+		if (batch->windows[i - 1] == window)
+			return;
+	capture_window_retain(window);
+	batch->windows[batch->window_count++] = window;
+	batch->full = batch->full || batch->window_count == LIMIT_BATCH_WINDOWS;
+}
+
+bool batch_add_packet(struct batch *batch, unsigned worker, const struct followed_packet *packet,
+		      struct capture_window *window)
+{
+	struct batch_lane *lane = &batch->lanes[worker];
+	struct batch_entry *entry = &lane->entries[lane->count];
+	struct tcp_segment *segment = &entry->packet.segment;
+
+	entry->kind = BATCH_PACKET;
+	entry->packet = *packet;
+	/* The payload is a part of what the checksum covers. */
+	bool in_frame = inside(segment->checked, packet->frame);
+	const uint8_t *from = in_frame ? packet->frame.ptr : segment->checked.ptr;
+	const uint8_t *to = from;
+	if (!in_frame) {
+		if (!keep_copy(batch, &segment->checked))
+			return false;
+		to = segment->checked.ptr;
+	}
+	if (window != NULL) {
+		hold_window(batch, window);
+	} else {
+		if (!keep_copy(batch, &entry->packet.frame))
+			return false;
+		if (in_frame) {
+			to = entry->packet.frame.ptr;
+			segment->checked.ptr = to + (segment->checked.ptr - from);
+		}
+	}
+	if (segment->payload.len > 0)
+		segment->payload.ptr = to + (segment->payload.ptr - from);
+	lane->count++;
+	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+	return true;
+}
+
+bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answers *answers,
+		   int64_t time_ns, uint64_t ordinal)
+{
+	struct batch_lane *lane = &batch->lanes[worker];
+	struct batch_entry *entry = &lane->entries[lane->count];
+	struct span bytes = span_of(answers, dns_answers_size(answers));
+	if (!keep_copy(batch, &bytes))
+		return false;
+	entry->kind = BATCH_DNS;
+	entry->packet.time_ns = time_ns;
+	entry->packet.ordinal = ordinal;
+	entry->answers = (const struct dns_answers *)(const void *)bytes.ptr;
+	lane->count++;
+	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+	return true;
+}
+
+void batch_seal(struct batch_ring *ring, uint64_t end)
+{
+	struct batch *batch = present(ring);
+	batch->end = end;
+	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed) + 1;
+	atomic_store(&ring->sealed, sealed);
+	for (unsigned i = 0; i < ring->workers; i++)
+		wake_reached(&ring->progress[i].wake, sealed);
+}
+
+bool batch_relieve(struct batch_ring *ring)
+{
+	if (ring->released == atomic_load_explicit(&ring->sealed, memory_order_relaxed))
+		return false;
+	wait_passed(ring, ring->released + 1);
+	return true;
+}
+
+void batch_drain(struct batch_ring *ring)
+{
+	wait_passed(ring, atomic_load_explicit(&ring->sealed, memory_order_relaxed));
+}
+
+/* ---- a worker ---- */
+
+const struct batch *batch_take(struct batch_ring *ring, unsigned worker)
+{
+	struct batch_progress *progress = &ring->progress[worker];
+	uint64_t passed = atomic_load_explicit(&progress->passed, memory_order_relaxed);
+	if (atomic_load(&ring->sealed) == passed) {
+		wake_begin(&progress->wake, passed + 1);
+		while (atomic_load(&ring->sealed) == passed)
+			wake_sleep(&progress->wake);
+		wake_end(&progress->wake);
+	}
+	return &ring->batches[passed % LIMIT_BATCHES];
+}
+
+void batch_pass(struct batch_ring *ring, unsigned worker)
+{
+	struct batch_progress *progress = &ring->progress[worker];
+	uint64_t passed = atomic_load_explicit(&progress->passed, memory_order_relaxed) + 1;
+	atomic_store(&progress->passed, passed);
+	uint64_t wanted = atomic_load(&ring->room.wanted);
+	/* The last of them wakes the reader. */
+	if (wanted != WAKE_NOBODY && passed >= wanted && passed_by_all(ring) >= wanted)
+		wake_up(&ring->room);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packets on their way from the reader to the workers.
+ *
+ * A batch is a stretch of the input: it has a lane for each worker, with the packets that are
+ * this worker's, and ends at the same ordinal for all of them. So a worker that gets no packet
+ * still learns how far the input is. Batches stand in a ring; what the packets of one lie in
+ * (windows of the capture, copies of reassembled datagrams) is held until every worker has
+ * passed it, then the reader lets go of all of it: packets are not copied, nor counted one
+ * by one.
+ *
+ * One reader; each worker takes its lanes in order.
+ */
+#ifndef SENSOR_BATCH_H
+#define SENSOR_BATCH_H
+
+#include "sensor/capture_window.h"
+#include "sensor/intake.h"
+#include "sensor/limits.h"
+#include "sensor/wake.h"
+
+enum batch_kind {
+	BATCH_CLOCK,  /* the clock is in another beat; of the packet only clock_ns and ordinal */
+	BATCH_PACKET, /* a packet */
+	BATCH_DNS,    /* DNS answers, for the judge; of the packet only time_ns and ordinal */
+};
+
+/* What a worker is given. */
+struct batch_entry {
+	enum batch_kind kind;
+	struct followed_packet packet;
+	const struct dns_answers *answers; /* BATCH_DNS; facts behind count are not there */
+};
+
+struct batch_lane {
+	struct batch_entry *entries;
+	uint32_t count;
+};
+
+struct batch_copy;
+
+struct batch {
+	struct batch_lane *lanes;
+	struct capture_window *windows[LIMIT_BATCH_WINDOWS];
+	size_t window_count;
+	struct batch_copy *copies;
+	size_t copied; /* bytes */
+	uint64_t end;  /* ordinal behind its last frame */
+	bool full;     /* something of it is used up: to be sealed */
+	bool last;     /* nothing comes behind it */
+	bool finish;   /* the input ends with it: what is open is closed, at */
+	int64_t clock_ns;
+};
+
+/* How far a worker is; on a cache line of its own, as others read it while it is written. */
+struct batch_progress {
+	_Alignas(64) _Atomic uint64_t passed; /* batches */
+	struct wake wake;                     /* it waits for a batch */
+};
+
+struct batch_ring {
+	unsigned workers;
+	struct batch batches[LIMIT_BATCHES];
+	struct batch_progress *progress; /* by worker */
+	uint64_t released;               /* batches whose windows the reader has let go of */
+	_Alignas(64) _Atomic uint64_t sealed;
+	struct wake room; /* the reader waits for batches to be passed */
+};
+
+/* False when out of memory; then there is nothing to free. */
+bool batch_ring_init(struct batch_ring *ring, unsigned workers);
+void batch_ring_free(struct batch_ring *ring);
+
+/* ---- the reader ---- */
+
+/* The batch that is being filled; waits for its place in the ring. */
+struct batch *batch_open(struct batch_ring *ring);
+
+/* The clock is in another beat, for this worker. */
+void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uint64_t ordinal);
+
+/*
+ * A packet for this worker. window: what holds its bytes; they are copied as far as they do
+ * not lie in the frame, or all of them without a window. False when there is no memory for that.
+ */
+bool batch_add_packet(struct batch *batch, unsigned worker, const struct followed_packet *packet,
+		      struct capture_window *window);
+
+/* Answers that a worker passes on to the judge. False when there is no memory for them. */
+bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answers *answers,
+		   int64_t time_ns, uint64_t ordinal);
+
+/* Hands the batch out. */
+void batch_seal(struct batch_ring *ring, uint64_t end);
+
+/*
+ * Waits until the oldest batch that still holds something was passed, and lets go of it. False
+ * when nothing is held.
+ */
+bool batch_relieve(struct batch_ring *ring);
+
+/* Waits until all that was handed out was passed. */
+void batch_drain(struct batch_ring *ring);
+
+/* ---- a worker ---- */
+
+/* The next batch; waits for it. */
+const struct batch *batch_take(struct batch_ring *ring, unsigned worker);
+
+/* It is done with that batch. */
+void batch_pass(struct batch_ring *ring, unsigned worker);
+
+#endif

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/crew.h"
+
+#include "sensor/signals.h"
+#include "sensor/worker.h"
+
+#include <stdlib.h>
+
+struct crew {
+	unsigned size;
+	struct judge *judge; /* borrowed */
+	struct intake *intake;
+	struct pipeline *pipeline; /* of the calling thread; NULL: there are workers */
+
+	/* the reader */
+	struct siphash_key deal_key;
+	struct batch *batch; /* being filled; NULL: none */
+	uint64_t end;        /* ordinal behind the last frame */
+	int64_t beat;
+	bool clock_started;
+	struct flow_key latest; /* of the packet before, and */
+	unsigned latest_worker; /* whose it was */
+	uint64_t unread;
+	bool finished;
+
+	/* the workers */
+	struct worker *workers;
+	struct batch_ring batches;
+	bool has_batches;
+
+	/* the judge's thread */
+	struct wake judge_wake;
+	struct wake rest_wake;
+	bool has_wakes;
+	_Atomic uint64_t rest_asked, rest_done;
+	_Atomic bool stop;
+	pthread_t thread;
+	bool judging;
+};
+
+/* ---- the judge's thread ---- */
+
+struct choice {
+	struct worker *worker; /* whose observation comes first beyond doubt; NULL: none */
+	uint64_t wanted;       /* then: what the others have to reach, or WORKER_ANYTHING */
+	bool empty;            /* nobody has told anything that was not heard */
+};
+
+static struct choice choose(struct crew *crew)
+{
+	struct choice choice = {.wanted = WORKER_ANYTHING, .empty = true};
+	const struct observation_place *first = NULL;
+	uint64_t reached_by_silent = UINT64_MAX;
+
+	for (unsigned i = 0; i < crew->size; i++) {
+		struct worker *worker = &crew->workers[i];
+		/* In this order: an empty queue says that nothing was told before reached. */
+		uint64_t reached = atomic_load(&worker->reached);
+		const struct observation_place *place = observation_queue_first(&worker->told);
+		if (place == NULL) {
+			if (reached < reached_by_silent)
+				reached_by_silent = reached;
+		} else if (first == NULL || observation_before(place, first)) {
+			first = place;
+			choice.worker = worker;
+			choice.empty = false;
+		}
+	}
+	if (first != NULL && first->step >= reached_by_silent) {
+		choice.worker = NULL;
+		choice.wanted = first->step + 1;
+	}
+	return choice;
+}
+
+/* Whether the one who waits for this choice to change has something to do. */
+static bool judge_is_needed(struct crew *crew, uint64_t wanted)
+{
+	struct choice choice = choose(crew);
+	return choice.worker != NULL || choice.wanted != wanted || atomic_load(&crew->stop) ||
+	       atomic_load(&crew->rest_asked) != atomic_load(&crew->rest_done);
+}
+
+static void *run_judge(void *argument)
+{
+	struct crew *crew = argument;
+
+	while (!atomic_load(&crew->stop)) {
+		/* What is asked for was told before: looked at first, it is not missed. */
+		uint64_t asked = atomic_load(&crew->rest_asked);
+		struct choice choice = choose(crew);
+		struct observation observation;
+		const struct dns_answers *answers;
+		if (choice.worker != NULL &&
+		    observation_queue_get(&choice.worker->told, &observation, &answers)) {
+			if (answers != NULL)
+				judge_dns(crew->judge, answers, observation.time_ns);
+			else
+				judge_observe(crew->judge, &observation);
+			observation_queue_pop(&choice.worker->told);
+			continue;
+		}
+		if (choice.empty && asked != atomic_load(&crew->rest_done)) {
+			atomic_store(&crew->rest_done, asked);
+			wake_reached(&crew->rest_wake, asked);
+			continue;
+		}
+		wake_begin(&crew->judge_wake, choice.wanted);
+		while (!judge_is_needed(crew, choice.wanted))
+			wake_sleep(&crew->judge_wake);
+		wake_end(&crew->judge_wake);
+	}
+	return NULL;
+}
+
+/* ---- life ---- */
+
+static bool start_threads(struct crew *crew, const struct crew_config *config)
+{
+	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
+	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
+	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
+	if (!crew->has_batches || crew->workers == NULL)
+		return false;
+	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
+	for (unsigned i = 0; i < crew->size; i++)
+		if (!worker_start(&crew->workers[i], i, &config->pipeline, &crew->batches,
+				  &crew->judge_wake))
+			return false;
+	sigset_t before;
+	signals_hold(&before);
+	crew->judging = pthread_create(&crew->thread, NULL, run_judge, crew) == 0;
+	signals_let(&before);
+	return crew->judging;
+}
+
+struct crew *crew_create(const struct crew_config *config, struct judge *judge)
+{
+	struct crew *crew = calloc(1, sizeof *crew);
+	if (crew == NULL)
+		return NULL;
+	crew->size = config->workers;
+	crew->judge = judge;
+	crew->deal_key = config->pipeline.hash_key;
+	crew->intake = intake_create(&config->intake);
+	bool good = crew->intake != NULL;
+	if (good && crew->size == 1) {
+		crew->pipeline = pipeline_create(&config->pipeline);
+		good = crew->pipeline != NULL;
+	} else if (good) {
+		good = start_threads(crew, config);
+	}
+	if (good)
+		return crew;
+	crew_destroy(crew);
+	return NULL;
+}
+
+static struct batch *open_batch(struct crew *crew)
+{
+	if (crew->batch == NULL)
+		crew->batch = batch_open(&crew->batches);
+	return crew->batch;
+}
+
+static void seal(struct crew *crew)
+{
+	batch_seal(&crew->batches, crew->end);
+	crew->batch = NULL;
+}
+
+/* The last batch; the workers' threads end behind it. */
+static void dismiss(struct crew *crew, bool finish)
+{
+	struct batch *batch = open_batch(crew);
+	batch->last = true;
+	batch->finish = finish;
+	batch->clock_ns = intake_clock(crew->intake);
+	seal(crew);
+	crew->finished = true;
+}
+
+void crew_destroy(struct crew *crew)
+{
+	if (crew == NULL)
+		return;
+	if (crew->has_batches && crew->workers != NULL && !crew->finished)
+		dismiss(crew, false);
+	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
+		worker_join(&crew->workers[i]);
+	if (crew->judging) {
+		atomic_store(&crew->stop, true);
+		wake_up(&crew->judge_wake);
+		(void)pthread_join(crew->thread, NULL);
+	}
+	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
+		worker_free(&crew->workers[i]);
+	free(crew->workers);
+	if (crew->has_batches)
+		batch_ring_free(&crew->batches);
+	if (crew->has_wakes) {
+		wake_free(&crew->judge_wake);
+		wake_free(&crew->rest_wake);
+	}
+	pipeline_destroy(crew->pipeline);
+	intake_destroy(crew->intake);
+	free(crew);
+}
+
+/* ---- the reader ---- */
+
+static unsigned worker_of(struct crew *crew, const struct followed_packet *packet)
+{
+	uint8_t src_end;
+	struct flow_key key = flow_key_of(&packet->segment, packet->tap, &src_end);
+	if (!flow_key_equal(&key, &crew->latest)) {
+		/* The upper bits: a worker's table takes the lower ones. */
+		uint64_t hash = flow_key_hash(&crew->deal_key, &key);
+		crew->latest = key;
+		crew->latest_worker = (unsigned)(hash * crew->size >> 32);
+	}
+	return crew->latest_worker;
+}
+
+/* The clock is at a frame that is owner's: all others learn of a new beat. */
+static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
+{
+	int64_t clock_ns = intake_clock(crew->intake);
+	int64_t beat = pipeline_beat(clock_ns);
+	if (crew->clock_started && beat == crew->beat)
+		return;
+	crew->clock_started = true;
+	crew->beat = beat;
+	for (unsigned i = 0; i < crew->size; i++)
+		if (i != owner)
+			batch_add_clock(open_batch(crew), i, clock_ns, ordinal);
+}
+
+static void drain(struct crew *crew)
+{
+	struct observation observation;
+	while (pipeline_next(crew->pipeline, &observation))
+		judge_observe(crew->judge, &observation);
+}
+
+void crew_frame(struct crew *crew, const struct captured_frame *frame)
+{
+	struct followed_packet packet;
+	bool followed = intake_frame(crew->intake, frame, &packet);
+	const struct dns_answers *dns = intake_dns(crew->intake);
+
+	if (crew->pipeline != NULL) {
+		if (followed)
+			pipeline_packet(crew->pipeline, &packet);
+		else
+			pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
+		drain(crew);
+		if (dns != NULL)
+			judge_dns(crew->judge, dns, frame->time_ns);
+		return;
+	}
+	unsigned owner = followed ? worker_of(crew, &packet) : crew->size;
+	deal_clock(crew, owner, frame->ordinal);
+	if (followed && !batch_add_packet(open_batch(crew), owner, &packet, frame->window))
+		crew->unread++;
+	/* Answers go through a worker, any, so that the judge hears them in their place. */
+	if (dns != NULL && !batch_add_dns(open_batch(crew), 0, dns, frame->time_ns, frame->ordinal))
+		crew->unread++;
+	crew->end = frame->ordinal + 1;
+	if (crew->batch != NULL && crew->batch->full)
+		seal(crew);
+}
+
+void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
+{
+	intake_time(crew->intake, time_ns);
+	if (crew->pipeline != NULL) {
+		pipeline_clock(crew->pipeline, intake_clock(crew->intake), ordinal);
+		drain(crew);
+		return;
+	}
+	deal_clock(crew, crew->size, ordinal);
+	crew->end = ordinal + 1;
+	if (crew->batch != NULL && crew->batch->full)
+		seal(crew);
+}
+
+bool crew_relieve(struct crew *crew)
+{
+	if (crew->pipeline != NULL)
+		return false;
+	if (crew->batch != NULL)
+		seal(crew);
+	return batch_relieve(&crew->batches);
+}
+
+/* Waits until the workers have passed everything and the judge has heard it. */
+static void await_rest(struct crew *crew)
+{
+	batch_drain(&crew->batches);
+	uint64_t asked = atomic_load(&crew->rest_asked) + 1;
+	atomic_store(&crew->rest_asked, asked);
+	wake_up(&crew->judge_wake);
+	wake_begin(&crew->rest_wake, asked);
+	while (atomic_load(&crew->rest_done) < asked)
+		wake_sleep(&crew->rest_wake);
+	wake_end(&crew->rest_wake);
+}
+
+void crew_rest(struct crew *crew)
+{
+	if (crew->pipeline != NULL || crew->finished)
+		return;
+	if (crew->batch != NULL)
+		seal(crew);
+	await_rest(crew);
+}
+
+void crew_finish(struct crew *crew, uint64_t ordinal)
+{
+	if (crew->pipeline != NULL) {
+		pipeline_finish(crew->pipeline, intake_clock(crew->intake), ordinal);
+		drain(crew);
+		return;
+	}
+	crew->end = ordinal;
+	dismiss(crew, true);
+	await_rest(crew);
+}
+
+const struct intake *crew_intake(const struct crew *crew)
+{
+	return crew->intake;
+}
+
+unsigned crew_size(const struct crew *crew)
+{
+	return crew->size;
+}
+
+const struct pipeline *crew_pipeline(const struct crew *crew, unsigned worker)
+{
+	return crew->pipeline != NULL ? crew->pipeline : crew->workers[worker].pipeline;
+}
+
+uint64_t crew_unread(const struct crew *crew)
+{
+	return crew->unread;
+}

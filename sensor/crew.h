@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workers of one world, from frames to what the judge has heard.
+ *
+ * With one worker everything happens in the calling thread. With more, the caller is the
+ * reader: it decodes down to the TCP segment and deals packets by a keyed hash of their
+ * connection; each worker is a thread with a pipeline of its own; one thread more drives the
+ * judge. What the judge hears, and in which order, does not depend on the number of workers:
+ *
+ *  - every packet has its ordinal and the common clock, every worker learns of each beat of
+ *    that clock, and of what a worker tells the place follows from the input alone
+ *    (observation.h);
+ *  - the judge takes the observation with the first place, once every worker has either
+ *    told one or passed that place.
+ *
+ * Nobody waits in a circle: workers wait only for the judge (queue full) and for batches, the
+ * judge only for workers that have a batch before the one in question, the reader only for
+ * workers. Whoever waits, everything that was dealt before is on its way.
+ */
+#ifndef SENSOR_CREW_H
+#define SENSOR_CREW_H
+
+#include "sensor/judge.h"
+#include "sensor/pipeline.h"
+
+#define CREW_MAX 64 /* workers, as --workers allows */
+
+struct crew_config {
+	unsigned workers; /* 1 .. CREW_MAX */
+	struct intake_config intake;
+	struct pipeline_config pipeline;
+};
+
+struct crew;
+
+/*
+ * NULL when memory or threads are out. The judge is borrowed: while the crew is not at rest
+ * (crew_rest()) it is driven by a thread of the crew's, and so are its sinks.
+ */
+struct crew *crew_create(const struct crew_config *config, struct judge *judge);
+
+/* After crew_finish(), or without: then what was dealt is judged, and what is open is lost. */
+void crew_destroy(struct crew *crew);
+
+/* One frame. Its window, if it has one, is retained as long as a worker needs it. */
+void crew_frame(struct crew *crew, const struct captured_frame *frame);
+
+/* Time went on without a frame. */
+void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal);
+
+/*
+ * Gives windows back that workers are done with, after waiting for that; false when none is
+ * retained. For a reader whose pool of windows is at its cap.
+ */
+bool crew_relieve(struct crew *crew);
+
+/* Everything that was given so far is judged when this returns, and nobody is at work. */
+void crew_rest(struct crew *crew);
+
+/* The end of input: what is open is closed and judged. The crew is at rest. */
+void crew_finish(struct crew *crew, uint64_t ordinal);
+
+/* To be read while the crew is at rest. */
+const struct intake *crew_intake(const struct crew *crew);
+unsigned crew_size(const struct crew *crew);
+const struct pipeline *crew_pipeline(const struct crew *crew, unsigned worker);
+uint64_t
+crew_unread(const struct crew *crew); /* packets and answers that found no memory to be dealt */
+
+#endif
