@@ -83,6 +83,13 @@ static bool judge_plaintext_mail(const struct judging *judging, struct finding *
 	} else if (facts->starttls_code == 220) {
 		reason = "upgrade-failed";
 		why = "TLS did not come up after STARTTLS";
+	} else if (facts->requested == TRI_TRUE) {
+		reason = "reply-not-seen";
+		why = "the client asked for STARTTLS, and what it was answered was not seen";
+	} else if (facts->offered == TRI_TRUE && facts->requested == TRI_UNKNOWN) {
+		reason = "request-not-seen";
+		why = "the server offers STARTTLS, and whether the client asked for it was not "
+		      "seen";
 	} else if (facts->offered == TRI_TRUE) {
 		reason = "starttls-not-used";
 		why = "the server offers STARTTLS and the client did not ask for it";

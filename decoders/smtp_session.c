@@ -545,7 +545,9 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 	} else if (f->starttls_code != 0 && f->starttls_code != 220 && !s->upgrade_over) {
 		f->refused_then_tls = true;
 	} else if (s->doubt.client_hole || s->doubt.starttls_reply_lost) {
-		session_upgrade_accepted(s, context, 0);
+		/* A 220 that answered what was missed was the reply to it. */
+		bool seen = f->requested != TRI_TRUE && f->starttls_code == 220;
+		session_upgrade_accepted(s, context, seen ? 220 : 0);
 	} else if (s->started[SIDE_CLIENT] || s->from_start[SIDE_CLIENT]) {
 		if (!s->upgrade_accepted) {
 			s->client_foreign = true;

@@ -1073,7 +1073,8 @@ enum tri tls_established(const struct tls_facts *facts, const struct tls_view *v
 	    {!view->server_visible && facts->client_hello && client && !facts->early_data,
 	     TRI_TRUE},
 	    /* The ServerHello was missed, but both went on with keys that need it. */
-	    {server_lost && facts->client_hello && client && server && !facts->early_data,
+	    {server_lost && (facts->client_hello || client_lost) && client && server &&
+		 !facts->early_data,
 	     TRI_TRUE},
 	    /* Whatever else was missed may hold the proof. */
 	    {client_lost || server_lost, TRI_UNKNOWN},
