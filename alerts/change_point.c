@@ -25,11 +25,9 @@ static const struct level levels[] = {
     {40, 318},  /* ln(0.55   / 0.40) */
 };
 
-/* NULL: no level lies above, or the test is warming up. */
+/* NULL: no level lies above. */
 static const struct level *level_of(const struct change_point *test)
 {
-	if (test->quiet_trials < CHANGE_POINT_WARM)
-		return NULL;
 	/* 1.5 * (lost + 0.5) / (trials + 25) <= percent / 100, in whole numbers */
 	uint64_t left = 150 * (2 * (uint64_t)test->quiet_lost + 1);
 	uint64_t right = 2 * ((uint64_t)test->quiet_trials + 25);
@@ -63,12 +61,22 @@ void change_point_reset(struct change_point *test)
 	test->alarm = false;
 }
 
-enum change_point_step change_point_trial(struct change_point *test, bool lost)
+/* Whether a trial of a path of which little is known only adds to what is known. */
+static bool is_lesson(const struct change_point *test, enum change_point_trial trial)
 {
+	return test->quiet_trials < CHANGE_POINT_WARM && trial != TRIAL_STRIPPED &&
+	       (trial == TRIAL_FAILED || test->sum == 0);
+}
+
+enum change_point_step change_point_trial(struct change_point *test, enum change_point_trial trial)
+{
+	const bool lost = trial != TRIAL_UPGRADED;
 	const struct level *level = level_of(test);
-	if (level == NULL) {
+	if (level == NULL || is_lesson(test, trial)) {
 		learn(test, 1, lost ? 1 : 0);
-		return CHANGE_POINT_QUIET;
+		return test->sum == 0 ? CHANGE_POINT_QUIET
+		       : test->alarm  ? CHANGE_POINT_GOES_ON
+				      : CHANGE_POINT_RISING;
 	}
 	test->sum += lost ? level->step_lost : STEP_UPGRADED;
 	if (test->alarm) {

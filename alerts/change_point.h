@@ -16,6 +16,11 @@
  * the share that the path lost while it was quiet. p1 = p0 + (1 - p0) / 4: a
  * quarter of the sessions that would have been protected no longer are.
  *
+ * A new path has no share of its own. Its sessions are learnt from, except
+ * those that lost what their server is known to offer: these are tested at
+ * once, against the level of a path of which nothing is known. So a sensor that
+ * knows the servers from an earlier run needs no quiet hour to see an attack.
+ *
  * The trials must be independent, and sessions to one server are not: a server
  * that gives up TLS loses them all. The caller counts a server's losses once
  * in an excursion, so that an alarm always speaks of several servers.
@@ -29,7 +34,7 @@
 #include <stdint.h>
 
 #define CHANGE_POINT_TRIALS 1000000 /* mean quiet trials until a false alarm, at least */
-#define CHANGE_POINT_WARM   20      /* trials before the test begins: they set p0 */
+#define CHANGE_POINT_WARM   20      /* trials until the path's own share is believed */
 
 struct change_point {
 	uint32_t quiet_trials, quiet_lost; /* learnt while nothing rose; p0 comes of them */
@@ -47,13 +52,19 @@ enum change_point_step {
 	CHANGE_POINT_RECOVERED, /* this trial ended an alarm */
 };
 
+enum change_point_trial {
+	TRIAL_UPGRADED,
+	TRIAL_FAILED,   /* TLS did not come up, which the client may cause */
+	TRIAL_STRIPPED, /* was not given what its server is known to give */
+};
+
 /* One trial: a session that lost its upgrade, or one that was upgraded. */
-enum change_point_step change_point_trial(struct change_point *test, bool lost);
+enum change_point_step change_point_trial(struct change_point *test, enum change_point_trial trial);
 
 /* Ends an alarm or an excursion from outside: nothing of it is learnt. */
 void change_point_reset(struct change_point *test);
 
-/* p0 in percent as the test has it now; 0 while it is warming up or has no share to lose. */
+/* p0 in percent as the test has it now; 0 while it has no share to lose. */
 unsigned change_point_quiet_percent(const struct change_point *test);
 
 #endif

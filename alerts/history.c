@@ -379,8 +379,10 @@ static void learn_steps(struct history *history, struct server_memory *server,
 	if (history_news(observation, MILESTONE_EHLO_REPLY) &&
 	    (facts->offered == TRI_TRUE || history_without_offer(facts))) {
 		struct ip_addr network = history_client_network(history, facts);
-		server_memory_learn_offer(server, client, &network, facts->offered == TRI_TRUE,
-					  time_s);
+		server_memory_learn_offer(
+		    server, client, &network,
+		    server_member_of(session_facts_text(facts, TEXT_SERVER_NAME)),
+		    facts->offered == TRI_TRUE, time_s);
 	}
 	if (history_news(observation, MILESTONE_EHLO_REPLY) && facts->ehlo_accepted > 0) {
 		server->ehlo_accepted++;

@@ -100,14 +100,13 @@ uint64_t history_raised_lost(const struct history *history);
 void history_learn(struct history *history, const struct observation *observation);
 
 /*
- * For the summary of a folded starttls-stripped: the scope as it is known at
- * now_ns. "all-clients" when by now the others were not offered it either.
+ * For the summary of a folded starttls-stripped: writes scope, severity and, where the
+ * scope is another than it was, the message, as things are known at now_ns. The scope is
+ * "all-clients" when by now the others were not offered it either.
  */
-const char *history_scope(const struct history *history, const struct endpoint *server,
-			  const struct ip_addr *client, int64_t now_ns);
-
-/* critical for some clients, high for all */
-enum severity history_scope_severity(const char *scope);
+void history_restate_stripped(const struct history *history, const struct endpoint *server,
+			      const struct ip_addr *client, int64_t now_ns,
+			      struct finding *finding);
 
 /*
  * The next raised path whose count grew and whose last news is window_ns old at

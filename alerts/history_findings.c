@@ -29,8 +29,11 @@ static void decide_stripped(struct history *history, const struct observation *o
 {
 	const struct session_facts *facts = &observation->facts;
 	const struct server_memory *server = history_server(history, &facts->server);
-	if (server == NULL || !history_without_offer(facts) || !server_memory_offers(server) ||
+	if (server == NULL || !history_without_offer(facts) ||
 	    history_stripped(history, facts) != NULL)
+		return;
+	struct span name = session_facts_text(facts, TEXT_SERVER_NAME);
+	if (!server_memory_member_offers(server, server_member_of(name)))
 		return;
 	struct stripped *stripped = history_add_stripped(history, facts);
 	if (stripped == NULL)
@@ -247,11 +250,6 @@ static void note_version_regression(const struct history *history,
 	}
 }
 
-enum severity history_scope_severity(const char *scope)
-{
-	return strcmp(scope, "some-clients") == 0 ? SEVERITY_CRITICAL : SEVERITY_HIGH;
-}
-
 void history_findings(struct history *history, const struct observation *observation,
 		      uint32_t already, struct verdict *verdict)
 {
@@ -263,16 +261,33 @@ void history_findings(struct history *history, const struct observation *observa
 	history_find_tap_divergence(history, observation, already, verdict);
 }
 
-const char *history_scope(const struct history *history, const struct endpoint *server,
-			  const struct ip_addr *client, int64_t now_ns)
+/* A client that was offered it since then, and not refused the offer later. */
+static const struct server_recent *still_offered(const struct server_memory *server,
+						 const struct ip_addr *client, int64_t since_s)
 {
-	const struct server_memory *memory = history_server(history, server);
-	int64_t since_s = now_ns / NS_PER_S - SERVER_RECENT_S;
-	for (unsigned i = 0; memory != NULL && i < memory->recent_count; i++) {
-		const struct server_recent *recent = &memory->recent[i];
+	for (unsigned i = 0; i < server->recent_count; i++) {
+		const struct server_recent *recent = &server->recent[i];
 		if (recent->offered_s >= since_s && recent->offered_s > recent->missing_s &&
 		    !ip_addr_equal(&recent->client, client))
-			return "some-clients";
+			return recent;
 	}
-	return "all-clients";
+	return NULL;
+}
+
+void history_restate_stripped(const struct history *history, const struct endpoint *server,
+			      const struct ip_addr *client, int64_t now_ns, struct finding *finding)
+{
+	const struct server_memory *memory = history_server(history, server);
+	bool some = memory != NULL &&
+		    still_offered(memory, client, now_ns / NS_PER_S - SERVER_RECENT_S) != NULL;
+	bool was_some = finding->scope != NULL && strcmp(finding->scope, "some-clients") == 0;
+	finding->scope = some ? "some-clients" : "all-clients";
+	finding->severity = some ? SEVERITY_CRITICAL : SEVERITY_HIGH;
+	if (memory == NULL || some == was_some)
+		return;
+	finding->message[0] = '\0';
+	sentence_text(finding, "This client was not offered STARTTLS; the server ");
+	say_known_offers(finding, memory);
+	sentence_text(finding, some ? ", and others are offered it again."
+				    : "; by now the other clients are not offered it either.");
 }

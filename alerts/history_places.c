@@ -41,22 +41,25 @@ void history_path_finding(const struct path_state *path, struct finding *finding
 
 /* Whether this observation decides that the session lost, or got, its upgrade. */
 static bool is_trial(const struct history *history, const struct observation *observation,
-		     bool *lost)
+		     enum change_point_trial *outcome)
 {
 	const struct session_facts *facts = &observation->facts;
 	if (history_news(observation, MILESTONE_TLS_UP)) {
-		*lost = false;
+		*outcome = TRIAL_UPGRADED;
 		return facts->starttls_code == 220;
 	}
-	*lost = true;
+	if (history_news(observation, MILESTONE_TLS_FAILED)) {
+		*outcome = TRIAL_FAILED;
+		return true;
+	}
+	*outcome = TRIAL_STRIPPED;
 	if (history_news(observation, MILESTONE_EHLO_REPLY) &&
 	    history_stripped(history, facts) != NULL)
 		return true;
 	if (history_news(observation, MILESTONE_STARTTLS_REPLY) && facts->starttls_code != 220 &&
 	    facts->starttls_code != 0)
 		return true;
-	return history_news(observation,
-			    MILESTONE_MASKED | MILESTONE_TLS_FAILED | MILESTONE_EHLO_REFUSED);
+	return history_news(observation, MILESTONE_MASKED | MILESTONE_EHLO_REFUSED);
 }
 
 void history_find_path_downgrade(struct history *history, const struct observation *observation,
@@ -71,7 +74,7 @@ void history_find_path_downgrade(struct history *history, const struct observati
 	    .time_ns = observation->time_ns,
 	};
 	if (server == NULL || !history_may_teach(facts) || !server_memory_offers(server) ||
-	    !is_trial(history, observation, &trial.lost))
+	    !is_trial(history, observation, &trial.outcome))
 		return;
 	struct path_state raised;
 	if (path_watch_trial(history->paths, &trial, &raised)) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/path_watch.h"
 
-#include "alerts/change_point.h"
 #include "alerts/lru_table.h"
 
 #define DISTINCT_MAX 32 /* far more than an alarm needs */
@@ -156,7 +155,7 @@ static bool path_count(struct path_watch *watch, struct path *path, const struct
 		watch->alarms--;
 	}
 	path->last_ns = trial->time_ns;
-	if (trial->lost) {
+	if (trial->outcome != TRIAL_UPGRADED) {
 		if (path->state.lost++ == 0)
 			path->state.since_ns = trial->time_ns;
 		path->state.until_ns = trial->time_ns;
@@ -176,7 +175,7 @@ static bool path_count(struct path_watch *watch, struct path *path, const struct
 		path->state.upgraded++;
 	}
 	unsigned quiet_percent = change_point_quiet_percent(&path->test);
-	switch (change_point_trial(&path->test, trial->lost)) {
+	switch (change_point_trial(&path->test, trial->outcome)) {
 	case CHANGE_POINT_QUIET:
 		path_quiet(path);
 		return false;

@@ -12,6 +12,7 @@
 #ifndef ALERTS_PATH_WATCH_H
 #define ALERTS_PATH_WATCH_H
 
+#include "alerts/change_point.h"
 #include "alerts/record.h"
 #include "decoders/budget.h"
 #include "decoders/siphash.h"
@@ -40,7 +41,7 @@ struct path_trial {
 	struct ip_addr network; /* the client's */
 	unsigned prefix;
 	int64_t time_ns;
-	bool lost; /* otherwise: upgraded */
+	enum change_point_trial outcome;
 };
 
 struct path_watch;

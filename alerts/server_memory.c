@@ -5,6 +5,7 @@
 
 #define DAY_S            86400
 #define POOL_RETURNS     3   /* so often the offer came back ... */
+#define POOL_RETURNS_ONE 8   /* ... where one client network alone is concerned ... */
 #define POOL_RUN         2   /* ... after at most so many sessions without it, on average */
 #define CHANGED_SESSIONS 100 /* without an offer, in a row ... */
 #define CHANGED_S        (30 * DAY_S)
@@ -18,7 +19,13 @@ static void count_up(uint32_t *counter)
 
 static bool is_pool(const struct server_memory *server)
 {
-	return server->returns >= POOL_RETURNS && server->missing / POOL_RUN <= server->returns;
+	unsigned mixed = 0;
+	for (unsigned i = 0; i < server->network_count; i++)
+		mixed += server->networks[i].offers > 0 && server->networks[i].missing > 0;
+	/* At least two fifths: what comes and goes from the beginning, not after quiet days. */
+	bool often = 3 * (uint64_t)server->missing >= 2 * (uint64_t)server->offers;
+	return server->returns >= (mixed > 1 || often ? POOL_RETURNS : POOL_RETURNS_ONE) &&
+	       server->missing / POOL_RUN <= server->returns;
 }
 
 bool server_memory_offers(const struct server_memory *server)
@@ -29,6 +36,25 @@ bool server_memory_offers(const struct server_memory *server)
 		return false;
 	return server->missing_since_offer < CHANGED_SESSIONS ||
 	       server->missing_last_s - server->offer_last_s < CHANGED_S;
+}
+
+static struct server_member *find_member(struct server_memory *server, uint64_t name)
+{
+	for (unsigned i = 0; i < server->member_count; i++)
+		if (server->members[i].name == name)
+			return &server->members[i];
+	return NULL;
+}
+
+bool server_memory_member_offers(const struct server_memory *server, uint64_t member)
+{
+	if (!server_memory_offers(server))
+		return false;
+	for (unsigned i = 0; i < server->member_count && !server->pinned; i++)
+		if (server->members[i].name == member && server->members[i].offers == 0 &&
+		    server->members[i].returns >= POOL_RETURNS)
+			return false;
+	return true;
 }
 
 bool server_memory_refuses_all(const struct server_memory *server)
@@ -93,22 +119,49 @@ static void learn_network(struct server_memory *server, const struct ip_addr *ne
 	count_up(offered ? &slot->offers : &slot->missing);
 }
 
+static void learn_member(struct server_memory *server, uint64_t name, bool offered)
+{
+	struct server_member *member = find_member(server, name);
+	if (name == 0 || (member == NULL && server->member_count == SERVER_MEMBERS))
+		return;
+	if (member == NULL) {
+		member = &server->members[server->member_count++];
+		*member = (struct server_member){.name = name};
+	}
+	count_up(offered ? &member->offers : &member->missing);
+}
+
+/* The offer is back for a network: from another machine, or from the one that was without it. */
+static void learn_return(struct server_memory *server, uint64_t name)
+{
+	struct server_member *member = find_member(server, server->missing_member);
+	if (member == NULL || name == 0 || name == server->missing_member)
+		count_up(&server->returns);
+	else
+		count_up(&member->returns);
+}
+
 void server_memory_learn_offer(struct server_memory *server, const struct ip_addr *client,
-			       const struct ip_addr *network, bool offered, int64_t time_s)
+			       const struct ip_addr *network, uint64_t member, bool offered,
+			       int64_t time_s)
 {
 	server_memory_note_recent(server, client, offered, time_s);
 	learn_network(server, network, offered);
+	learn_member(server, member, offered);
 	if (!offered) {
 		count_up(&server->missing);
 		count_up(&server->missing_since_offer);
 		server->missing_last_s = time_s;
 		server->missing_network = *network;
+		server->missing_member = member;
 		return;
 	}
 	count_up(&server->offers);
-	if (server->missing_since_offer > 0 && ip_addr_equal(&server->missing_network, network) &&
-	    time_s - server->missing_last_s <= SERVER_RECENT_S)
-		count_up(&server->returns);
+	if (ip_addr_equal(&server->missing_network, network)) {
+		if (time_s - server->missing_last_s <= SERVER_RECENT_S)
+			learn_return(server, member);
+		server->missing_network = (struct ip_addr){.version = 0};
+	}
 	server->missing_since_offer = 0;
 	if (server->offer_first_s == 0)
 		server->offer_first_s = time_s;
@@ -165,6 +218,11 @@ static uint64_t name_hash(struct span name)
 	}
 	uint64_t hash = siphash(&key, span_of(lower, name.len));
 	return hash == 0 ? 1 : hash;
+}
+
+uint64_t server_member_of(struct span name)
+{
+	return name.len == 0 ? 0 : name_hash(name);
 }
 
 /* The domain above a host name, if it has two labels or more: "example.org" of "mx.example.org". */

@@ -14,6 +14,7 @@
 #define SERVER_NAME_MAX          63
 #define SERVER_NETWORKS          4 /* client networks that are told apart */
 #define SERVER_RECENT            4 /* clients whose last offer is remembered */
+#define SERVER_MEMBERS           4 /* names that a server gives in its greeting */
 #define SERVER_CERTIFICATES      3
 #define SERVER_CERTIFICATE_NAMES 4
 #define SERVER_KNOWN_OFFERS      3 /* sessions with an offer from which a server is known to offer */
@@ -30,6 +31,16 @@
 struct server_network {
 	struct ip_addr network; /* the client's, cut to the prefix */
 	uint32_t offers, missing;
+};
+
+/*
+ * One of the machines behind an address, told by the name in its greeting: a
+ * load balancer may have some that offer STARTTLS and some that do not.
+ */
+struct server_member {
+	uint64_t name; /* server_member_of() */
+	uint32_t offers, missing;
+	uint32_t returns; /* without an offer, and then another name offered it to that network */
 };
 
 /* A client that was offered STARTTLS; lives in memory alone. */
@@ -66,9 +77,11 @@ struct server_memory {
 	uint32_t offer_days; /* days (UTC) on which it was offered */
 	int64_t offer_last_day;
 	uint32_t missing_since_offer;
-	/* The same client network, not offered it and offered it again within the hour. */
+	/* The same client network, not offered it and offered it again within the hour, both
+	 * under the same name. */
 	uint32_t returns;
-	struct ip_addr missing_network; /* of the last session without it */
+	struct ip_addr missing_network; /* of the last session without it, until it returned */
+	uint64_t missing_member;        /* likewise; lives in memory alone */
 
 	uint32_t entered;      /* sessions in which TLS came up after STARTTLS */
 	uint32_t failed;       /* ... did not after 220 */
@@ -86,6 +99,8 @@ struct server_memory {
 	uint8_t network_count; /* saturates at SERVER_NETWORKS */
 	bool networks_more;    /* there were more */
 	struct server_network networks[SERVER_NETWORKS];
+	uint8_t member_count; /* further names are not told apart */
+	struct server_member members[SERVER_MEMBERS];
 	uint8_t recent_count;
 	struct server_recent recent[SERVER_RECENT];
 	uint8_t certificate_count;
@@ -96,10 +111,23 @@ struct server_memory {
  * Whether the server is known to offer STARTTLS: SERVER_KNOWN_OFFERS sessions
  * did, or it is pinned; and it has not changed by design since, which it has
  *  - when the offer comes and goes for the same client network, every few
- *    sessions: a pool whose members differ;
+ *    sessions: a pool whose members differ, behind one name. A pool differs for
+ *    everyone, and from the beginning: where a single network is concerned that
+ *    was mostly offered it, it takes more to believe it, as someone on its path
+ *    may switch something on and off;
  *  - when 100 sessions in a row, over 30 days and more, were without it.
  */
 bool server_memory_offers(const struct server_memory *server);
+
+/*
+ * Likewise of the machine with this name (0: not known). One that never offered
+ * STARTTLS while others behind the same address went on offering it, three times
+ * and to the same client networks, does not offer it by design.
+ */
+bool server_memory_member_offers(const struct server_memory *server, uint64_t member);
+
+/* What a name in a greeting is kept as; 0 for none. Case does not count. */
+uint64_t server_member_of(struct span name);
 
 /* Whether STARTTLS gets a 4xx there whoever asks: three in a row, to several clients. */
 bool server_memory_refuses_all(const struct server_memory *server);
@@ -110,7 +138,8 @@ const struct server_recent *server_memory_others(const struct server_memory *ser
 
 /* What is learnt. network is the client's, cut to its prefix. */
 void server_memory_learn_offer(struct server_memory *server, const struct ip_addr *client,
-			       const struct ip_addr *network, bool offered, int64_t time_s);
+			       const struct ip_addr *network, uint64_t member, bool offered,
+			       int64_t time_s);
 /* The part of it that is no knowledge but news: who was (not) offered it lately. */
 void server_memory_note_recent(struct server_memory *server, const struct ip_addr *client,
 			       bool offered, int64_t time_s);

@@ -296,12 +296,12 @@ static void close_windows(struct judge *judge, int64_t now_ns)
 	while (throttle_close(judge->throttle, now_ns, &summary)) {
 		/* Since the alert left, the others may have turned out to be stripped as well. */
 		if (summary.finding.rule == RULE_STARTTLS_STRIPPED) {
-			summary.finding.scope =
-			    history_scope(judge->history, &summary.session.server,
-					  &summary.session.client.addr, summary.time_ns);
-			if (!judge->config.has_severity[RULE_STARTTLS_STRIPPED])
+			history_restate_stripped(judge->history, &summary.session.server,
+						 &summary.session.client.addr, summary.time_ns,
+						 &summary.finding);
+			if (judge->config.has_severity[RULE_STARTTLS_STRIPPED])
 				summary.finding.severity =
-				    history_scope_severity(summary.finding.scope);
+				    judge->config.severity[RULE_STARTTLS_STRIPPED];
 		}
 		send_alert(judge, &summary);
 	}

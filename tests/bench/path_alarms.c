@@ -57,9 +57,9 @@ static struct path_trial session(struct world *world, uint64_t number, int64_t t
 	if (draw(world, BREAKS) == 0)
 		world->broken_until[server] = time_s + (int64_t)draw(world, BROKEN_S);
 	bool attacked = network < world->stripped && time_s >= DAY_S / 2;
-	trial.lost =
-	    attacked || time_s < world->broken_until[server] || draw(world, SINGLE_LOSS) == 0;
-	world->lost += trial.lost;
+	bool broken = time_s < world->broken_until[server] || draw(world, SINGLE_LOSS) == 0;
+	trial.outcome = attacked ? TRIAL_STRIPPED : broken ? TRIAL_FAILED : TRIAL_UPGRADED;
+	world->lost += attacked || broken;
 	world->sessions++;
 	return trial;
 }

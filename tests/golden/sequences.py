@@ -185,6 +185,7 @@ class World:
 		self.looked_at = None
 		self.options = []
 		self.files = {}  # name: text
+		self.earlier = []  # taps of earlier runs
 
 	def session(self, time, client, server, kind, name="mx.example", client_name="c.example",
 			domain="rcpt.example", port=25, drop=None, tap="", client_port=None, isn=None):
@@ -219,6 +220,11 @@ class World:
 	def file(self, name, text):
 		self.files[name] = text
 		return "@" + name  # replaced by its path in options
+
+	def next_run(self):
+		"""What follows is another capture, judged with the baseline of those before."""
+		self.earlier.append(self.taps)
+		self.taps = {"": Tap()}
 
 	def expect(self, rule, **fields):
 		self.expected.append({"rule": rule, **fields})
@@ -380,8 +386,71 @@ def the_summary_tells_when_all_are_stripped(w):
 	w.session(end + 90, B, MX, "stripped")
 	w.expect("starttls-stripped", client=A, scope="some-clients", severity=99, count=1)
 	w.expect("starttls-stripped", client=B, count=1)
-	w.expect("starttls-stripped", client=A, scope="all-clients", severity=73, count=2)
+	w.expect("starttls-stripped", client=A, scope="all-clients", severity=73, count=2,
+		message="by now the other clients are not offered it either")
 	w.expect("starttls-stripped", client=B, scope="all-clients", severity=73, count=2)
+
+
+@scenario
+def a_pool_with_names_is_learnt(w):
+	"""mx-b never offers, whoever asks; that is learnt, and mx-a stays watched."""
+	w.look_at("starttls-stripped")
+	time = w.offers(3, [A, B], MX, name="mx-a.example")
+	for i in range(8):
+		w.session(time + i * 600, (A, B)[i % 2], MX, "stripped", name="mx-b.example")
+		w.session(time + i * 600 + 100, (A, B)[i % 2], MX, "upgraded", name="mx-a.example")
+	w.options = ["--ignore-before", str(time + 4 * 600)]
+	w.session(time + 5000, A, MX, "stripped", name="mx-a.example")
+	w.expect("starttls-stripped", client=A, scope="some-clients")
+
+
+@scenario
+def a_pool_behind_one_name_is_learnt(w):
+	w.look_at("starttls-stripped")
+	time = w.offers(3, [A, B], MX)
+	for i in range(16):
+		client = (A, B, A, B, C)[i % 5]
+		w.session(time + i * 900, client, MX, "stripped" if i % 2 else "upgraded")
+		w.session(time + i * 900 + 60, client, MX, "upgraded" if i % 3 else "stripped")
+	w.options = ["--ignore-before", str(time + 8 * 900)]
+
+
+@scenario
+def a_stripper_switched_on_and_off_is_no_pool(w):
+	w.look_at("starttls-stripped")
+	time = w.offers(6, [A, B], MX)
+	for i in range(4):
+		w.session(time + i * 1000, A, MX, "stripped")
+		w.session(time + i * 1000 + 500, A, MX, "upgraded")
+		w.session(time + i * 1000 + 600, B, MX, "upgraded")
+		w.expect("starttls-stripped", client=A, scope="some-clients")
+
+
+@scenario
+def learnt_in_one_run_judged_in_another(w):
+	end = w.offers(5, [A, B], MX)
+	w.next_run()
+	w.session(end + DAY, A, MX, "stripped")
+	w.expect("starttls-stripped", client=A, scope="all-clients")
+
+
+@scenario
+def readonly_judges_and_does_not_learn(w):
+	w.offers(2, [A, B], MX)
+	w.next_run()
+	w.options = ["--baseline-readonly"]
+	w.offers(4, [A, B], MX, start=DAY)
+	w.session(2 * DAY, A, MX, "stripped")
+
+
+@scenario
+def a_known_server_is_stripped_in_a_readonly_run(w):
+	w.offers(3, [A, B], MX)
+	w.next_run()
+	w.options = ["--baseline-readonly"]
+	w.session(DAY, B, MX, "offered-quit")
+	w.session(DAY + 60, A, MX, "stripped")
+	w.expect("starttls-stripped", client=A, scope="some-clients")
 
 
 # ---- plaintext-fallback ----
@@ -548,6 +617,30 @@ def one_server_that_drops_tls_is_no_path(w):
 		w.offers(4, [A, B], server, start=i * 5)
 	for i in range(60):
 		w.session(HOUR + i * 10, (A, B)[i % 2], mx[0], "stripped")
+
+
+@scenario
+def a_path_is_stripped_from_its_first_session(w):
+	"""The servers are known from an earlier run; of this client network nothing is."""
+	w.look_at("path-downgrade")
+	mx = servers(20)
+	for i, server in enumerate(mx):
+		w.offers(4, [B, D], server, start=i * 5)
+	w.next_run()
+	for i, server in enumerate(mx):
+		w.session(DAY + i * 10, A, server, "stripped")
+	w.expect("path-downgrade", reason="client-network", count=8)
+	w.expect("path-downgrade", reason="client-network", count=20)  # the summary
+
+
+@scenario
+def a_client_that_cannot_do_tls_is_no_path(w):
+	w.look_at("path-downgrade")
+	mx = servers(20)
+	for i, server in enumerate(mx):
+		w.offers(4, [B, D], server, start=i * 5)
+	for i, server in enumerate(mx):
+		w.session(HOUR + i * 10, A, server, "failed")
 
 
 @scenario
@@ -738,15 +831,21 @@ def play(program, function, directory, verbose):
 		with open(os.path.join(directory, name), "w", encoding="ascii", newline="") as out:
 			out.write(text)
 	options = [os.path.join(directory, o[1:]) if o.startswith("@") else o for o in options]
-	paths = []
-	for tap, capture in w.taps.items():
-		path = os.path.join(directory, f"{function.__name__}{'.' if tap else ''}{tap}.pcap")
-		if not capture.packets:
-			continue
-		capture.write(path)
-		paths += ["--tap", f"{tap}={path}"] if tap else [path]
-	run = subprocess.run([program, "replay", "--json", "--sensor", "test", *options, *paths], capture_output=True,
-		timeout=60, check=False)
+	baseline = os.path.join(directory, function.__name__ + ".db")
+	for number, taps in enumerate([*w.earlier, w.taps]):
+		paths = []
+		for tap, capture in taps.items():
+			path = os.path.join(directory, f"{function.__name__}.{number}{tap}.pcap")
+			if not capture.packets:
+				continue
+			capture.write(path)
+			paths += ["--tap", f"{tap}={path}"] if tap else [path]
+		last = number == len(w.earlier)
+		keep = ["--baseline", baseline] if w.earlier else []
+		run = subprocess.run([program, "replay", "--json", "--sensor", "test", *keep, *(options if last else []), *paths],
+			capture_output=True, timeout=60, check=False)
+		if run.returncode != 0:
+			break
 	if run.returncode != 0:
 		return [f"exit status {run.returncode}: {run.stderr.decode()}"]
 	seen = [alert_fields(json.loads(line)) for line in run.stdout.splitlines()]

@@ -388,6 +388,17 @@ Test(history, confidence_grows_with_sessions_networks_and_days)
 	}
 }
 
+static const char *scope_of(const struct history *history, const struct endpoint *server,
+			    const struct ip_addr *client, int64_t now_ns)
+{
+	struct finding finding = {.rule = RULE_STARTTLS_STRIPPED, .scope = "some-clients"};
+	history_restate_stripped(history, server, client, now_ns, &finding);
+	cr_expect_eq(finding.severity, strcmp(finding.scope, "some-clients") == 0
+					   ? SEVERITY_CRITICAL
+					   : SEVERITY_HIGH);
+	return finding.scope;
+}
+
 Test(history, the_scope_of_a_summary_follows_the_others)
 {
 	struct show show;
@@ -397,10 +408,10 @@ Test(history, the_scope_of_a_summary_follows_the_others)
 	cr_expect_str_eq(show.scope, "some-clients");
 	struct endpoint server = {.addr = {.bytes = {192, 0, 0, 1}, .version = 4}, .port = 25};
 	struct ip_addr client = {.bytes = {10, 0, 2, 1}, .version = 4};
-	cr_expect_str_eq(history_scope(show.history, &server, &client, 250 * S), "some-clients");
+	cr_expect_str_eq(scope_of(show.history, &server, &client, 250 * S), "some-clients");
 	play(&show, &(struct step){MISSING, 1, 1, 1, 260});
-	cr_expect_str_eq(history_scope(show.history, &server, &client, 300 * S), "all-clients");
-	cr_expect_str_eq(history_scope(show.history, &server, &client, 9000 * S), "all-clients");
+	cr_expect_str_eq(scope_of(show.history, &server, &client, 300 * S), "all-clients");
+	cr_expect_str_eq(scope_of(show.history, &server, &client, 9000 * S), "all-clients");
 	show_end(&show);
 }
 
