@@ -6,10 +6,10 @@ static const uint32_t tables[8][256] = {
 };
 
 /*
- * Eight bytes a step: half of the sender's time went into the plain loop. (M. Kounavis, F.
- * Berry: A Systematic Approach to Building High Performance Software-Based CRC Generators, 2005.)
+ * Eight bytes a step. (M. Kounavis, F. Berry: A Systematic Approach to Building High
+ * Performance Software-Based CRC Generators, 2005.)
  */
-uint32_t crc32c(uint32_t crc, struct span bytes)
+uint32_t crc32c_by_tables(uint32_t crc, struct span bytes)
 {
 	const uint8_t *at = bytes.ptr;
 	size_t left = bytes.len;
@@ -25,4 +25,36 @@ uint32_t crc32c(uint32_t crc, struct span bytes)
 	for (; left > 0; at++, left--)
 		crc = (crc >> 8) ^ tables[0][(crc ^ *at) & 0xff];
 	return ~crc;
+}
+
+#ifdef __x86_64__
+/* SSE 4.2 has an instruction for just this polynomial (Intel SDM, "CRC32"). */
+__attribute__((target("sse4.2"))) static uint32_t crc32c_by_instruction(uint32_t crc,
+									struct span bytes)
+{
+	const uint8_t *at = bytes.ptr;
+	size_t left = bytes.len;
+	uint64_t sum = ~crc;
+
+	for (; left >= 8; at += 8, left -= 8) {
+		uint64_t word;
+		memcpy(&word, at, sizeof word);
+		sum = __builtin_ia32_crc32di(sum, word);
+	}
+	crc = (uint32_t)sum;
+	for (; left > 0; at++, left--)
+		crc = __builtin_ia32_crc32qi(crc, *at);
+	return ~crc;
+}
+#endif
+
+/* Each alert is summed when it is raised and when it is sent: by tables that was a fifth of both.
+ */
+uint32_t crc32c(uint32_t crc, struct span bytes)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return crc32c_by_instruction(crc, bytes);
+#endif
+	return crc32c_by_tables(crc, bytes);
 }

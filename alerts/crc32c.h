@@ -11,4 +11,7 @@
  */
 uint32_t crc32c(uint32_t crc, struct span bytes);
 
+/* The same for processors without an instruction for it; apart so that tests compare the two. */
+uint32_t crc32c_by_tables(uint32_t crc, struct span bytes);
+
 #endif

@@ -25,6 +25,7 @@
 
 #define RETRY_MS         200  /* between attempts while the disk takes nothing */
 #define EXPIRE_EVERY_MS  1000 /* how often ages are looked at */
+#define WRITES_IN_A_ROW  64   /* while the lock of the files is held */
 #define READ_BUFFER_STEP ((size_t)64 << 10)
 #define DEAD_LETTER      "dead-letter.jsonl"
 
@@ -45,6 +46,7 @@ struct outbox {
 	pthread_cond_t work; /* for the writer: an alert came, or stop */
 	pthread_cond_t room; /* for outbox_put(): the queue became shorter */
 	struct outbox_queue queue;
+	bool woken; /* wake_fd is readable */
 	uint64_t next_sequence;
 	uint64_t progress;         /* counts what left the queue */
 	uint64_t stalled_progress; /* progress when a put waited in vain, or UINT64_MAX */
@@ -83,10 +85,14 @@ static struct timespec deadline_after(unsigned ms)
 	return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
 }
 
-static void wake_reader(const struct outbox *outbox)
+/* Once is enough until the reader has looked. Needs queue_lock. */
+static void wake_reader(struct outbox *outbox)
 {
 	const uint64_t one = 1;
 
+	if (outbox->woken)
+		return;
+	outbox->woken = true;
 	(void)!write(outbox->wake_fd, &one, sizeof(one));
 }
 
@@ -198,46 +204,65 @@ static void set_degraded(struct outbox *outbox, int error)
 		notice(outbox, NOTICE_INFO, "writes to disk again", 0);
 }
 
+/*
+ * Writes items until the queue is empty, the disk refuses one, or WRITES_IN_A_ROW are
+ * done, so that reader and syncer get their turn. Needs both locks, the queue's is given
+ * up for each write. Returns 0 or the errno of the refusal.
+ */
+static int write_items(struct outbox *outbox)
+{
+	const struct outbox_item *item;
+	int error = 0;
+
+	for (unsigned i = 0; i < WRITES_IN_A_ROW && error == 0; i++) {
+		item = outbox_queue_first(&outbox->queue);
+		if (item == NULL)
+			break;
+		bool written = false;
+		/* One that was sent from memory while the disk took nothing need not be written. */
+		if (item->sequence > outbox->acknowledged) {
+			outbox->queue.busy = item;
+			pthread_mutex_unlock(&outbox->queue_lock);
+			error = store_item(outbox, item, &written);
+			pthread_mutex_lock(&outbox->queue_lock);
+			outbox->queue.busy = NULL;
+			set_degraded(outbox, error);
+		}
+		if (error != 0) {
+			outbox->stats.write_errors++;
+			break;
+		}
+		outbox->stats.written += written;
+		outbox->stats.pending += written; /* it never vanishes from sight */
+		outbox_queue_remove_first(&outbox->queue);
+		outbox->progress++;
+	}
+	pthread_cond_signal(&outbox->room);
+	return error;
+}
+
 static void *run_writer(void *argument)
 {
 	struct outbox *outbox = argument;
 
 	pthread_mutex_lock(&outbox->queue_lock);
 	for (;;) {
-		const struct outbox_item *item = outbox_queue_first(&outbox->queue);
-		if (item == NULL && outbox->stopping)
-			break;
-		if (item == NULL) {
+		if (outbox_queue_first(&outbox->queue) == NULL) {
+			if (outbox->stopping)
+				break;
 			pthread_cond_wait(&outbox->work, &outbox->queue_lock);
 			continue;
 		}
-		outbox->queue.busy = item;
+		/* The order of the locks. */
 		pthread_mutex_unlock(&outbox->queue_lock);
-
-		bool written;
 		pthread_mutex_lock(&outbox->files_lock);
-		int error = item->sequence <= outbox->acknowledged
-				? 0 /* sent from memory while the disk took nothing */
-				: store_item(outbox, item, &written);
-		if (item->sequence <= outbox->acknowledged)
-			written = false;
-		pthread_cond_signal(&outbox->sync_work);
-
 		pthread_mutex_lock(&outbox->queue_lock);
-		outbox->queue.busy = NULL;
-		set_degraded(outbox, error);
-		if (error == 0) {
-			outbox->stats.written += written;
-			outbox_queue_remove_first(&outbox->queue);
-			outbox->progress++;
-			pthread_cond_signal(&outbox->room);
-		} else {
-			outbox->stats.write_errors++;
-		}
+		int error = write_items(outbox);
+		wake_reader(outbox);
 		pthread_mutex_unlock(&outbox->queue_lock);
 		publish_stats(outbox);
+		pthread_cond_signal(&outbox->sync_work);
 		pthread_mutex_unlock(&outbox->files_lock);
-		wake_reader(outbox);
 
 		pthread_mutex_lock(&outbox->queue_lock);
 		if (error != 0) {
@@ -434,7 +459,9 @@ static struct outbox *open_directory(struct outbox *outbox, char *error, size_t 
 		notice(outbox, NOTICE_WARNING, "the torn end of a file was cut off", 0);
 	if (outbox->stats.corrupt_regions > 0)
 		notice(outbox, NOTICE_ERROR, "damaged bytes were stepped over", 0);
+	pthread_mutex_lock(&outbox->queue_lock);
 	wake_reader(outbox);
+	pthread_mutex_unlock(&outbox->queue_lock);
 	return outbox;
 }
 
@@ -554,10 +581,9 @@ enum outbox_put_result outbox_put(struct outbox *outbox, const struct outbox_rec
 		outbox->stats.taken++;
 		pthread_cond_signal(&outbox->work);
 	}
-	bool memory_only = outbox->config.directory == NULL;
-	pthread_mutex_unlock(&outbox->queue_lock);
-	if (memory_only)
+	if (outbox->config.directory == NULL)
 		wake_reader(outbox);
+	pthread_mutex_unlock(&outbox->queue_lock);
 	return taken ? OUTBOX_TAKEN : OUTBOX_FULL;
 }
 
@@ -612,33 +638,45 @@ static bool batch_add(struct outbox_batch *batch, const struct outbox_record *re
 	return true;
 }
 
-/* The next record of each chain that is not acknowledged, while a batch is put together. */
+/* The next record of each chain that is wanted, while a batch is put together. */
 struct merge {
+	uint64_t behind; /* records up to this sequence are not wanted */
 	struct outbox_chain_reader readers[OUTBOX_SEVERITIES];
 	struct outbox_record heads[OUTBOX_SEVERITIES];
 	struct outbox_place places[OUTBOX_SEVERITIES];
 	bool have[OUTBOX_SEVERITIES];
 };
 
-static void merge_advance(struct merge *merge, struct outbox *outbox, size_t i)
+static void merge_advance(struct merge *merge, size_t i)
 {
 	do {
 		merge->have[i] = outbox_chain_read(&merge->readers[i], &merge->heads[i],
 						   &merge->places[i].behind);
-	} while (merge->have[i] && merge->heads[i].sequence <= outbox->acknowledged);
+	} while (merge->have[i] && merge->heads[i].sequence <= merge->behind);
 	merge->places[i].on_disk = true;
 }
 
+/* Where the batch left off in the files of a severity, or NULL when it has none from there. */
+static const struct outbox_position *left_off(const struct outbox_batch *batch, unsigned severity)
+{
+	for (size_t i = batch == NULL ? 0 : batch->count; i > 0; i--)
+		if (batch->places[i - 1].on_disk && batch->records[i - 1].severity == severity)
+			return &batch->places[i - 1].behind;
+	return NULL;
+}
+
 /* Records of the files, merged by sequence. Returns false when the batch became full. */
-static bool read_disk(struct outbox *outbox, struct outbox_batch *batch, size_t limit)
+static bool read_disk(struct outbox *outbox, struct outbox_batch *batch, size_t limit,
+		      const struct outbox_batch *after, uint64_t behind)
 {
 	struct merge merge;
 	bool more = true;
 
-	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++) {
-		outbox_chain_read_begin(&merge.readers[i], &outbox->chains[i],
+	merge.behind = behind;
+	for (unsigned i = 0; i < OUTBOX_SEVERITIES; i++) {
+		outbox_chain_read_begin(&merge.readers[i], &outbox->chains[i], left_off(after, i),
 					outbox->read_buffers[i], outbox->read_buffer_size);
-		merge_advance(&merge, outbox, i);
+		merge_advance(&merge, i);
 	}
 	for (;;) {
 		size_t best = OUTBOX_SEVERITIES;
@@ -653,14 +691,15 @@ static bool read_disk(struct outbox *outbox, struct outbox_batch *batch, size_t 
 			more = false;
 			break;
 		}
-		merge_advance(&merge, outbox, best);
+		merge_advance(&merge, best);
 	}
 	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++)
 		outbox_chain_read_end(&merge.readers[i]);
 	return more;
 }
 
-static void read_memory(struct outbox *outbox, struct outbox_batch *batch, size_t limit)
+static void read_memory(struct outbox *outbox, struct outbox_batch *batch, size_t limit,
+			uint64_t behind)
 {
 	struct outbox_queue_walk walk = outbox_queue_walk(&outbox->queue);
 	const struct outbox_item *item;
@@ -670,7 +709,7 @@ static void read_memory(struct outbox *outbox, struct outbox_batch *batch, size_
 		const struct outbox_place place = {.on_disk = false};
 		size_t size;
 		struct span bytes = span_of(item->bytes, item->size);
-		if (item->sequence <= outbox->acknowledged)
+		if (item->sequence <= behind)
 			continue;
 		if (outbox_record_decode(bytes, &record, &size) != PARSE_DONE ||
 		    !batch_add(batch, &record, &place))
@@ -678,19 +717,28 @@ static void read_memory(struct outbox *outbox, struct outbox_batch *batch, size_
 	}
 }
 
-void outbox_read(struct outbox *outbox, struct outbox_batch *batch, size_t limit)
+void outbox_read(struct outbox *outbox, struct outbox_batch *batch, size_t limit,
+		 const struct outbox_batch *after)
 {
 	uint64_t ignored;
 
+	/* Whoever puts from now on wakes the reader again. */
+	pthread_mutex_lock(&outbox->queue_lock);
+	outbox->woken = false;
 	(void)!read(outbox->wake_fd, &ignored, sizeof(ignored));
+	pthread_mutex_unlock(&outbox->queue_lock);
 	batch->count = 0;
 	batch->used = 0;
 	pthread_mutex_lock(&outbox->files_lock);
-	bool more = outbox->config.directory == NULL || read_disk(outbox, batch, limit);
+	uint64_t behind = outbox->acknowledged;
+	if (after != NULL && after->records[after->count - 1].sequence > behind)
+		behind = after->records[after->count - 1].sequence;
+	bool more =
+	    outbox->config.directory == NULL || read_disk(outbox, batch, limit, after, behind);
 	if (more) {
 		pthread_mutex_lock(&outbox->queue_lock);
 		if (outbox->config.directory == NULL || outbox->stats.degraded)
-			read_memory(outbox, batch, limit);
+			read_memory(outbox, batch, limit, behind);
 		pthread_mutex_unlock(&outbox->queue_lock);
 	}
 	pthread_mutex_unlock(&outbox->files_lock);
@@ -724,13 +772,15 @@ void outbox_acknowledge(struct outbox *outbox, const struct outbox_batch *batch,
 	}
 	pthread_mutex_lock(&outbox->files_lock);
 	outbox->acknowledged = batch->records[count - 1].sequence;
-	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++)
-		if (done[i] > 0)
-			outbox_chain_done(&outbox->chains[i], behind[i], done[i]);
 	if (outbox->config.directory != NULL) {
+		/* Before files go: their sequences must not be given out again after a crash. */
+		(void)outbox_cursor_store(&outbox->cursor, outbox->acknowledged);
 		outbox->cursor_dirty = true;
 		pthread_cond_signal(&outbox->sync_work);
 	}
+	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++)
+		if (done[i] > 0)
+			outbox_chain_done(&outbox->chains[i], behind[i], done[i]);
 	pthread_mutex_lock(&outbox->queue_lock);
 	forget_sent(outbox, outbox->acknowledged);
 	outbox->stats.acknowledged += count;

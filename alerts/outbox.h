@@ -98,9 +98,10 @@ void outbox_batch_free(struct outbox_batch *batch);
 /*
  * The oldest alerts that are not acknowledged, in the order of raising, up to
  * limit and to what the batch holds. Says the same again until they are
- * acknowledged.
+ * acknowledged. With after, an earlier read that is not empty: those behind it.
  */
-void outbox_read(struct outbox *outbox, struct outbox_batch *batch, size_t limit);
+void outbox_read(struct outbox *outbox, struct outbox_batch *batch, size_t limit,
+		 const struct outbox_batch *after);
 
 /* The first count records of the last batch are done. */
 void outbox_acknowledge(struct outbox *outbox, const struct outbox_batch *batch, size_t count);

@@ -135,7 +135,8 @@ static bool next_record(struct outbox_chain_reader *reader, uint64_t limit,
 }
 
 void outbox_chain_read_begin(struct outbox_chain_reader *reader, const struct outbox_chain *chain,
-			     uint8_t *buffer, size_t buffer_size)
+			     const struct outbox_position *from, uint8_t *buffer,
+			     size_t buffer_size)
 {
 	*reader = (struct outbox_chain_reader){
 	    .chain = chain,
@@ -144,6 +145,16 @@ void outbox_chain_read_begin(struct outbox_chain_reader *reader, const struct ou
 	    .offset = chain->done_offset,
 	    .fd = -1,
 	};
+	if (from == NULL)
+		return;
+	while (reader->index < chain->count && chain->segments[reader->index].first < from->segment)
+		reader->index++;
+	bool there =
+	    reader->index < chain->count && chain->segments[reader->index].first == from->segment;
+	if (there && (reader->index > 0 || from->offset > chain->done_offset))
+		reader->offset = from->offset;
+	else if (reader->index > 0)
+		reader->offset = OUTBOX_SEGMENT_HEADER_SIZE;
 }
 
 void outbox_chain_read_end(struct outbox_chain_reader *reader)
@@ -225,7 +236,7 @@ static int recover_segment(struct outbox_chain *chain, struct outbox_segment *se
 	struct outbox_record record;
 	uint64_t skipped;
 	size_t size;
-	outbox_chain_read_begin(&reader, chain, buffer, buffer_size);
+	outbox_chain_read_begin(&reader, chain, NULL, buffer, buffer_size);
 	reader.fd = fd;
 	reader.offset = OUTBOX_SEGMENT_HEADER_SIZE;
 	reader.start = OUTBOX_SEGMENT_HEADER_SIZE;

@@ -97,9 +97,13 @@ void outbox_chain_trim(struct outbox_chain *chain, bool everything);
 /* Everything in front of position was sent; count records are done with it. */
 void outbox_chain_done(struct outbox_chain *chain, struct outbox_position position, uint64_t count);
 
-/* The buffer must hold max_record_bytes. */
+/*
+ * The buffer must hold max_record_bytes. from: a place that an earlier read gave, or NULL:
+ * the first record not done. Where its file is gone, reading begins behind it.
+ */
 void outbox_chain_read_begin(struct outbox_chain_reader *reader, const struct outbox_chain *chain,
-			     uint8_t *buffer, size_t buffer_size);
+			     const struct outbox_position *from, uint8_t *buffer,
+			     size_t buffer_size);
 void outbox_chain_read_end(struct outbox_chain_reader *reader);
 
 /*

@@ -2,7 +2,7 @@
 /*
  * One connection to one Redis server, over TCP, a local socket or TLS.
  *
- * hiredis formats the commands and reads the replies; the bytes in between
+ * hiredis reads the replies; the bytes of commands and replies
  * travel over a transport of our own, so that every step has a time limit, can
  * be cancelled, works over TLS and never raises SIGPIPE. Requests are pipelined:
  * any number of commands, one flush, then as many replies.
@@ -66,6 +66,9 @@ void redis_link_close(struct redis_link *link);
 
 /* Queues a command of count words; they are copied. False: no memory, the link is failed. */
 bool redis_link_append(struct redis_link *link, const struct span *words, size_t count);
+
+/* The same with plain words, at most 8. */
+bool redis_link_append_text(struct redis_link *link, const char *const *words, size_t count);
 
 /* Sends all that is queued. */
 bool redis_link_flush(struct redis_link *link, struct redis_error *error);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/sink_redis.h"
 
+#include "alerts/backoff.h"
 #include "alerts/outbox_queue.h"
+#include "alerts/redis_batch.h"
+#include "alerts/redis_heartbeat.h"
+#include "alerts/redis_sessions.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,13 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SESSION_BATCH      128 /* session records of one pipeline */
-#define REDIRECTS_IN_A_ROW 5   /* then the map of slots is not stable: wait */
-#define DEAD_IN_A_ROW      16  /* then it is not the alerts that are wrong: keep them */
+#define REDIRECTS_IN_A_ROW 5  /* then the map of slots is not stable: wait */
+#define DEAD_IN_A_ROW      16 /* then it is not the alerts that are wrong: keep them */
 #define MASTER_CHECK_MS    10000
 #define KEY_SIZE           320
 #define NUMBER_SIZE        24
@@ -26,20 +28,23 @@ struct sink_redis {
 	struct outbox *outbox;
 	struct notices *notices;
 	struct redis_topology *topology;
-	struct outbox_batch batch;
-	size_t batch_limit; /* shrinks to isolate an alert that Redis does not take */
+	struct redis_batch_form alert_form;
+	struct redis_session_form session_form;
+	struct outbox_batch batch; /* the oldest alerts */
+	struct redis_link *queued; /* where batch is queued at the server already, or NULL */
+	struct outbox_batch next;  /* the alerts behind batch, read ahead */
+	struct redis_link *ahead;  /* where next is queued, or NULL: next holds nothing */
+	size_t batch_limit;        /* shrinks to isolate an alert that Redis does not take */
 	char alerts_key[KEY_SIZE];
 	char sessions_key[KEY_SIZE];
 	char sensor_key[KEY_SIZE];
 	char max_entries[NUMBER_SIZE];
-	unsigned failures_in_a_row;
+	struct backoff backoff;
 	unsigned dead_in_a_row;
-	uint64_t random;
 	int64_t next_heartbeat_ms;
 	int64_t next_check_ms;
-	/* Session records that were taken from the queue and not acknowledged. */
-	struct outbox_item *flight[SESSION_BATCH];
-	size_t flight_count;
+	int64_t next_due_ms; /* the sooner of the two */
+	struct redis_sessions flight;
 
 	pthread_t thread;
 	int wake_fd;   /* sessions came, or the end */
@@ -56,163 +61,12 @@ struct sink_redis {
 	struct heartbeat told; /* what the caller wants the heartbeat to say */
 };
 
-/* What became of an attempt. */
-struct outcome {
-	enum redis_reply_class class; /* GOOD: delivered */
-	enum redis_failure failure;   /* not FINE: the link is broken */
-	size_t culprit;               /* with an error reply: the alert that it was for */
-	size_t done;                  /* alerts that are through, counted from the first */
-	char text[200];               /* the error reply, or what broke */
-};
-
 static int64_t now_ms(void)
 {
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static struct outcome outcome_of(const struct redis_error *error)
-{
-	struct outcome outcome = {.class = error->class, .failure = error->failure};
-
-	if (outcome.class == REDIS_CLASS_GOOD)
-		outcome.class = REDIS_CLASS_RETRY;
-	memcpy(outcome.text, error->text, sizeof(outcome.text));
-	return outcome;
-}
-
-/* Takes an error reply into account; the first of the most serious class is remembered. */
-static void note_error(struct outcome *outcome, const struct redis_reply *reply, size_t culprit)
-{
-	struct span text = redis_reply_text(reply);
-	enum redis_reply_class class = redis_reply_classify(text);
-
-	if (class == outcome->class || redis_reply_worse(class, outcome->class) != class)
-		return;
-	outcome->class = class;
-	outcome->culprit = culprit;
-	(void)snprintf(
-	    outcome->text, sizeof(outcome->text), "%.*s",
-	    (int)(text.len < sizeof(outcome->text) ? text.len : sizeof(outcome->text) - 1),
-	    text.len > 0 ? (const char *)text.ptr : "");
-}
-
-static bool append_words(struct redis_link *link, const char *const *words, size_t count)
-{
-	struct span spans[4];
-
-	for (size_t i = 0; i < count; i++)
-		spans[i] = span_str(words[i]);
-	return redis_link_append(link, spans, count);
-}
-
-static bool append_word(struct redis_link *link, const char *word)
-{
-	return append_words(link, &word, 1);
-}
-
-static bool append_alert(const struct sink_redis *sink, struct redis_link *link,
-			 const struct outbox_record *record)
-{
-	const struct span xadd[] = {
-	    span_str("XADD"),
-	    span_str(sink->alerts_key),
-	    span_str("MAXLEN"),
-	    span_str("~"),
-	    span_str(sink->max_entries),
-	    span_str("*"),
-	    span_str("id"),
-	    record->id,
-	    span_str("rule"),
-	    record->rule,
-	    span_str("severity"),
-	    span_str(outbox_severity_word(record->severity)),
-	    span_str("sensor"),
-	    record->sensor,
-	    span_str("json"),
-	    record->json,
-	};
-	const struct span publish[] = {span_str("PUBLISH"), span_str(sink->alerts_key),
-				       record->json};
-
-	return redis_link_append(link, xadd, sizeof(xadd) / sizeof(xadd[0])) &&
-	       (!sink->config.publish || redis_link_append(link, publish, 3));
-}
-
-/* Queues the whole transaction. False: no memory. */
-static bool append_batch(const struct sink_redis *sink, struct redis_link *link, bool asking)
-{
-	/* ASKING holds for a whole transaction that begins with the next command. */
-	if ((asking && !append_word(link, "ASKING")) || !append_word(link, "MULTI"))
-		return false;
-	for (size_t i = 0; i < sink->batch.count; i++)
-		if (!append_alert(sink, link, &sink->batch.records[i]))
-			return false;
-	return append_word(link, "EXEC");
-}
-
-/* Reads EXEC's reply: one element for each command of the transaction. */
-static void read_exec(const struct sink_redis *sink, const struct redis_reply *reply,
-		      struct outcome *outcome)
-{
-	size_t each = sink->config.publish ? 2 : 1;
-	bool in_order = true;
-
-	if (redis_reply_kind(reply) == REDIS_KIND_ERROR) {
-		note_error(outcome, reply, 0);
-		return;
-	}
-	if (redis_reply_count(reply) != sink->batch.count * each) {
-		outcome->failure = REDIS_PROTOCOL;
-		outcome->class = REDIS_CLASS_RETRY;
-		(void)snprintf(outcome->text, sizeof(outcome->text),
-			       "EXEC: not the reply expected");
-		return;
-	}
-	for (size_t i = 0; i < sink->batch.count; i++) {
-		const struct redis_reply *entry = redis_reply_at(reply, i * each);
-		if (redis_reply_kind(entry) == REDIS_KIND_ERROR) {
-			note_error(outcome, entry, i);
-			in_order = false;
-		} else if (in_order) {
-			outcome->done++;
-		}
-	}
-}
-
-/* Sends the batch as one transaction and reads all replies. */
-static struct outcome send_batch(const struct sink_redis *sink, struct redis_link *link,
-				 bool asking)
-{
-	struct outcome outcome = {.class = REDIS_CLASS_GOOD};
-	struct redis_error error = {.failure = REDIS_NO_MEMORY, .text = "out of memory"};
-	size_t each = sink->config.publish ? 2 : 1;
-	size_t before = asking ? 2 : 1; /* replies in front of those to alerts */
-	size_t total = before + sink->batch.count * each + 1;
-
-	if (!append_batch(sink, link, asking) || !redis_link_flush(link, &error)) {
-		/* What broke the pipe may be waiting to be read: "Protocol error". */
-		if (error.failure != REDIS_CLOSED)
-			return outcome_of(&error);
-	}
-	for (size_t i = 0; i < total; i++) {
-		struct redis_reply *reply = redis_link_reply(link, 0, &error);
-		if (reply == NULL) {
-			struct outcome broken = outcome_of(&error);
-			if (outcome.class == REDIS_CLASS_GOOD)
-				return broken;
-			outcome.failure = broken.failure;
-			return outcome;
-		}
-		if (i + 1 == total)
-			read_exec(sink, reply, &outcome);
-		else if (redis_reply_kind(reply) == REDIS_KIND_ERROR)
-			note_error(&outcome, reply, i < before ? 0 : (i - before) / each);
-		redis_reply_free(reply);
-	}
-	return outcome;
 }
 
 static bool closing_now(struct sink_redis *sink)
@@ -251,7 +105,7 @@ static void set_state(struct sink_redis *sink, enum sink_redis_state state, cons
  * again would only make repeats, so the WAIT is repeated, for as long as the
  * link lives and its server is the master.
  */
-static struct outcome wait_for_replicas(struct sink_redis *sink, struct redis_link *link)
+static struct redis_outcome wait_for_replicas(struct sink_redis *sink, struct redis_link *link)
 {
 	char replicas[NUMBER_SIZE];
 	char timeout[NUMBER_SIZE];
@@ -261,14 +115,14 @@ static struct outcome wait_for_replicas(struct sink_redis *sink, struct redis_li
 	(void)snprintf(timeout, sizeof(timeout), "%u", sink->config.wait_ms);
 	for (;;) {
 		struct redis_error error = {.failure = REDIS_NO_MEMORY, .text = "out of memory"};
-		struct outcome outcome = {.class = REDIS_CLASS_GOOD};
+		struct redis_outcome outcome = {.class = REDIS_CLASS_GOOD};
 		struct redis_reply *reply = NULL;
-		if (append_words(link, words, 3) && redis_link_flush(link, &error))
+		if (redis_link_append_text(link, words, 3) && redis_link_flush(link, &error))
 			reply = redis_link_reply(link, sink->config.wait_ms, &error);
 		if (reply == NULL)
-			return outcome_of(&error);
+			return redis_outcome_of(&error);
 		if (redis_reply_kind(reply) == REDIS_KIND_ERROR)
-			note_error(&outcome, reply, 0);
+			redis_outcome_note(&outcome, reply, 0);
 		int64_t have = redis_reply_integer(reply);
 		redis_reply_free(reply);
 		if (outcome.class != REDIS_CLASS_GOOD ||
@@ -280,9 +134,9 @@ static struct outcome wait_for_replicas(struct sink_redis *sink, struct redis_li
 		pthread_mutex_unlock(&sink->lock);
 		set_state(sink, SINK_REDIS_RETRYING, "too few replicas have the alerts");
 		if (closing_now(sink) || !redis_topology_check(sink->topology))
-			return (struct outcome){.class = REDIS_CLASS_RETRY,
-						.failure = REDIS_CANCELLED,
-						.text = "too few replicas have the alerts"};
+			return (struct redis_outcome){.class = REDIS_CLASS_RETRY,
+						      .failure = REDIS_CANCELLED,
+						      .text = "too few replicas have the alerts"};
 	}
 }
 
@@ -299,28 +153,13 @@ static void acknowledge(struct sink_redis *sink, size_t count)
 	pthread_mutex_unlock(&sink->lock);
 }
 
-/* Pause before the next attempt: doubles with each failure, half of it by chance. */
-static unsigned pause_ms(struct sink_redis *sink)
-{
-	unsigned shift = sink->failures_in_a_row < 16 ? sink->failures_in_a_row : 16;
-	uint64_t pause = (uint64_t)sink->config.pause_min_ms << shift;
-
-	if (pause > sink->config.pause_max_ms)
-		pause = sink->config.pause_max_ms;
-	/* xorshift64: many sensors must not come back in the same instant, no more than that. */
-	sink->random ^= sink->random << 13;
-	sink->random ^= sink->random >> 7;
-	sink->random ^= sink->random << 17;
-	return (unsigned)(pause / 2 + sink->random % (pause / 2 + 1));
-}
-
 /* Sleeps, but not beyond the end. */
 static void pause_after_failure(struct sink_redis *sink, bool longest)
 {
 	struct pollfd fds[1] = {{.fd = sink->cancel_fd, .events = POLLIN}};
-	int64_t until = now_ms() + (longest ? sink->config.pause_max_ms : pause_ms(sink));
+	unsigned pause_ms = backoff_next(&sink->backoff);
+	int64_t until = now_ms() + (longest ? sink->config.pause_max_ms : pause_ms);
 
-	sink->failures_in_a_row++;
 	for (;;) {
 		pthread_mutex_lock(&sink->lock);
 		bool closing = sink->closing;
@@ -341,7 +180,7 @@ static void pause_after_failure(struct sink_redis *sink, bool longest)
 }
 
 /* Puts the alert aside that Redis refused; false when too many in a row were refused. */
-static bool bury(struct sink_redis *sink, const struct outcome *outcome)
+static bool bury(struct sink_redis *sink, const struct redis_outcome *outcome)
 {
 	if (sink->dead_in_a_row >= DEAD_IN_A_ROW)
 		return false;
@@ -359,7 +198,7 @@ static bool bury(struct sink_redis *sink, const struct outcome *outcome)
 
 /* Draws the consequences of an attempt that did not succeed. */
 static void handle_failure(struct sink_redis *sink, struct redis_link *link,
-			   const struct outcome *outcome)
+			   const struct redis_outcome *outcome)
 {
 	enum redis_reply_class class = outcome->class;
 
@@ -386,11 +225,70 @@ static void handle_failure(struct sink_redis *sink, struct redis_link *link,
 	pause_after_failure(sink, config);
 }
 
+/*
+ * The next batch may travel while this one is executed: unless a single alert is being
+ * looked for, or something else has to use the link next.
+ */
+static bool may_read_ahead(const struct sink_redis *sink)
+{
+	return sink->config.wait_replicas == 0 && sink->batch_limit == sink->config.batch_alerts &&
+	       now_ms() < sink->next_due_ms;
+}
+
+/* Queues the next alerts at the server, if there are any. False: the link is broken. */
+static bool queue_ahead(struct sink_redis *sink, struct redis_link *link, struct redis_error *error)
+{
+	outbox_read(sink->outbox, &sink->next, sink->batch_limit, &sink->batch);
+	if (sink->next.count == 0)
+		return true;
+	*error = (struct redis_error){.failure = REDIS_NO_MEMORY};
+	bool good = redis_batch_queue(&sink->alert_form, link, &sink->next, false) &&
+		    redis_link_flush(link, error);
+	sink->ahead = good ? link : NULL;
+	return good;
+}
+
+/* The batch in front failed: what was queued behind it must not be executed before it. */
+static void take_back(struct sink_redis *sink, struct redis_outcome *outcome)
+{
+	struct redis_error error;
+
+	if (outcome->failure == REDIS_FINE &&
+	    !redis_batch_discard(&sink->alert_form, sink->ahead, &sink->next, &error))
+		outcome->failure = error.failure;
+	sink->ahead = NULL;
+}
+
+/* Sends the batch as one transaction, unless it is queued already, and reads all replies. */
+static struct redis_outcome send_batch(struct sink_redis *sink, struct redis_link *link,
+				       bool asking)
+{
+	const struct redis_batch_form *form = &sink->alert_form;
+	struct redis_error error = {.failure = REDIS_NO_MEMORY, .text = "out of memory"};
+	bool queued = sink->queued != NULL;
+
+	sink->queued = NULL;
+	bool sent = (queued || redis_batch_queue(form, link, &sink->batch, asking)) &&
+		    redis_batch_execute(link) && redis_link_flush(link, &error);
+	/* What broke the pipe may be waiting to be read: "Protocol error". */
+	if (!sent && error.failure != REDIS_CLOSED)
+		return redis_outcome_of(&error);
+	bool broken = sent && !asking && may_read_ahead(sink) && !queue_ahead(sink, link, &error);
+	struct redis_outcome outcome = redis_batch_read(form, link, &sink->batch, asking);
+	/* Half a command may be on its way: nothing else must follow it. */
+	if (broken && outcome.failure == REDIS_FINE)
+		outcome.failure = error.failure;
+	if (sink->ahead != NULL &&
+	    (outcome.class != REDIS_CLASS_GOOD || outcome.failure != REDIS_FINE))
+		take_back(sink, &outcome);
+	return outcome;
+}
+
 /* Follows MOVED or ASK, a few times, until the batch is answered otherwise. */
-static struct outcome send_following(struct sink_redis *sink, struct redis_link **link)
+static struct redis_outcome send_following(struct sink_redis *sink, struct redis_link **link)
 {
 	struct span key = span_str(sink->alerts_key);
-	struct outcome outcome = send_batch(sink, *link, false);
+	struct redis_outcome outcome = send_batch(sink, *link, false);
 	struct redis_error error = {.failure = REDIS_FINE};
 
 	for (unsigned i = 0; i < REDIRECTS_IN_A_ROW && outcome.failure == REDIS_FINE; i++) {
@@ -406,25 +304,41 @@ static struct outcome send_following(struct sink_redis *sink, struct redis_link 
 		*link = ask ? redis_topology_ask(sink->topology, text, &error)
 			    : redis_topology_link(sink->topology, key, &error);
 		if (*link == NULL)
-			return outcome_of(&error);
+			return redis_outcome_of(&error);
 		outcome = send_batch(sink, *link, ask);
 	}
 	return outcome;
+}
+
+/* The batch is through: the one behind it, if it is under way, comes next. */
+static void advance(struct sink_redis *sink)
+{
+	struct outbox_batch done = sink->batch;
+
+	if (sink->ahead == NULL)
+		return;
+	sink->batch = sink->next;
+	sink->next = done;
+	sink->queued = sink->ahead;
+	sink->ahead = NULL;
 }
 
 /* One batch. False when there was none. */
 static bool deliver_alerts(struct sink_redis *sink)
 {
 	struct redis_error error;
+	struct redis_link *link = sink->queued;
 
-	outbox_read(sink->outbox, &sink->batch, sink->batch_limit);
-	if (sink->batch.count == 0)
-		return false;
-	struct redis_link *link =
-	    redis_topology_link(sink->topology, span_str(sink->alerts_key), &error);
-	struct outcome outcome = link == NULL ? outcome_of(&error) : send_following(sink, &link);
+	if (link == NULL) {
+		outbox_read(sink->outbox, &sink->batch, sink->batch_limit, NULL);
+		if (sink->batch.count == 0)
+			return false;
+		link = redis_topology_link(sink->topology, span_str(sink->alerts_key), &error);
+	}
+	struct redis_outcome outcome =
+	    link == NULL ? redis_outcome_of(&error) : send_following(sink, &link);
 	if (outcome.done > 0 && sink->config.wait_replicas > 0) {
-		struct outcome waited = wait_for_replicas(sink, link);
+		struct redis_outcome waited = wait_for_replicas(sink, link);
 		if (waited.class != REDIS_CLASS_GOOD) {
 			outcome = waited;
 			outcome.done = 0;
@@ -432,9 +346,12 @@ static bool deliver_alerts(struct sink_redis *sink)
 	}
 	acknowledge(sink, outcome.done);
 	if (outcome.class == REDIS_CLASS_GOOD) {
-		sink->failures_in_a_row = 0;
+		backoff_reset(&sink->backoff);
 		sink->batch_limit = sink->config.batch_alerts;
 		set_state(sink, SINK_REDIS_DELIVERING, "");
+		if (outcome.failure != REDIS_FINE)
+			redis_topology_drop(sink->topology, link);
+		advance(sink);
 		return true;
 	}
 	/* The rest of the batch is read again, with the culprit at its new place. */
@@ -446,43 +363,10 @@ static bool deliver_alerts(struct sink_redis *sink)
 	return true;
 }
 
-/* Fills flight from the queue. */
-static void take_sessions(struct sink_redis *sink)
-{
-	pthread_mutex_lock(&sink->lock);
-	while (sink->flight_count < SESSION_BATCH) {
-		struct outbox_item *item = outbox_queue_take_first(&sink->sessions);
-		if (item == NULL)
-			break;
-		sink->flight[sink->flight_count++] = item;
-	}
-	pthread_mutex_unlock(&sink->lock);
-}
-
-static bool append_session(const struct sink_redis *sink, struct redis_link *link,
-			   const struct outbox_item *item)
-{
-	struct outbox_record record;
-	size_t size;
-
-	if (outbox_record_decode(span_of(item->bytes, item->size), &record, &size) != PARSE_DONE)
-		return false;
-	const struct span words[] = {
-	    span_str("XADD"),   span_str(sink->sessions_key),  span_str("MAXLEN"),
-	    span_str("~"),      span_str(sink->max_entries),   span_str("*"),
-	    span_str("sensor"), span_str(sink->config.sensor), span_str("json"),
-	    record.json,
-	};
-	return redis_link_append(link, words, sizeof(words) / sizeof(words[0]));
-}
-
-/* Forgets the first count records in flight. */
+/* The first count session records are done with. */
 static void land_sessions(struct sink_redis *sink, size_t count, bool delivered)
 {
-	for (size_t i = 0; i < count; i++)
-		free(sink->flight[i]);
-	sink->flight_count -= count;
-	memmove(sink->flight, sink->flight + count, sink->flight_count * sizeof(sink->flight[0]));
+	redis_sessions_forget(&sink->flight, count);
 	pthread_mutex_lock(&sink->lock);
 	if (delivered)
 		sink->stats.sessions_delivered += count;
@@ -491,47 +375,24 @@ static void land_sessions(struct sink_redis *sink, size_t count, bool delivered)
 	pthread_mutex_unlock(&sink->lock);
 }
 
-static struct outcome send_sessions(struct sink_redis *sink, struct redis_link *link)
-{
-	struct redis_error error = {.failure = REDIS_NO_MEMORY, .text = "out of memory"};
-	struct outcome outcome = {.class = REDIS_CLASS_GOOD};
-
-	for (size_t i = 0; i < sink->flight_count; i++)
-		if (!append_session(sink, link, sink->flight[i]))
-			return outcome_of(&error);
-	if (!redis_link_flush(link, &error))
-		return outcome_of(&error);
-	for (size_t i = 0; i < sink->flight_count; i++) {
-		struct redis_reply *reply = redis_link_reply(link, 0, &error);
-		if (reply == NULL) {
-			size_t done = outcome.done;
-			outcome = outcome_of(&error);
-			outcome.done = done;
-			return outcome;
-		}
-		if (redis_reply_kind(reply) == REDIS_KIND_ERROR)
-			note_error(&outcome, reply, i);
-		else if (outcome.class == REDIS_CLASS_GOOD)
-			outcome.done++;
-		redis_reply_free(reply);
-	}
-	return outcome;
-}
-
 /* One pipeline of session records. False when there were none. */
 static bool deliver_sessions(struct sink_redis *sink)
 {
 	struct redis_error error;
 
-	take_sessions(sink);
-	if (sink->flight_count == 0)
+	pthread_mutex_lock(&sink->lock);
+	redis_sessions_take(&sink->flight, &sink->sessions);
+	pthread_mutex_unlock(&sink->lock);
+	if (sink->flight.count == 0)
 		return false;
 	struct redis_link *link =
 	    redis_topology_link(sink->topology, span_str(sink->sessions_key), &error);
-	struct outcome outcome = link == NULL ? outcome_of(&error) : send_sessions(sink, link);
+	struct redis_outcome outcome =
+	    link == NULL ? redis_outcome_of(&error)
+			 : redis_sessions_send(&sink->flight, &sink->session_form, link);
 	land_sessions(sink, outcome.done, true);
 	if (outcome.class == REDIS_CLASS_GOOD) {
-		sink->failures_in_a_row = 0;
+		backoff_reset(&sink->backoff);
 		set_state(sink, SINK_REDIS_DELIVERING, "");
 		return true;
 	}
@@ -563,55 +424,29 @@ static void fill_heartbeat(struct sink_redis *sink, struct heartbeat *beat)
 #include "alerts/heartbeat.def"
 }
 
-/* HSET with all fields. False: no memory. */
-static bool append_heartbeat(const struct sink_redis *sink, struct redis_link *link,
-			     const struct heartbeat *beat)
-{
-	struct span words[2 + 2 * HEARTBEAT_FIELDS_MAX] = {span_str("HSET"),
-							   span_str(sink->sensor_key)};
-
-	heartbeat_words(beat, words + 2);
-	return redis_link_append(link, words, 2 + 2 * beat->count);
-}
-
-/* Sends the heartbeat as a transaction, so that it cannot stay without an end. */
-static bool send_heartbeat(struct sink_redis *sink)
+static void send_heartbeat(struct sink_redis *sink)
 {
 	struct heartbeat beat;
-	char seconds[NUMBER_SIZE];
-	const char *const expire[] = {"EXPIRE", sink->sensor_key, seconds};
 	struct redis_error error;
-	struct outcome outcome = {.class = REDIS_CLASS_GOOD};
 
 	struct redis_link *link =
 	    redis_topology_link(sink->topology, span_str(sink->sensor_key), &error);
 	if (link == NULL)
-		return false;
+		return;
 	fill_heartbeat(sink, &beat);
-	(void)snprintf(seconds, sizeof(seconds), "%u", sink->config.heartbeat_s * 3);
-	bool sent = append_word(link, "MULTI") && append_heartbeat(sink, link, &beat) &&
-		    append_words(link, expire, 3) && append_word(link, "EXEC") &&
-		    redis_link_flush(link, &error);
-	for (size_t i = 0; sent && i < 4; i++) {
-		struct redis_reply *reply = redis_link_reply(link, 0, &error);
-		sent = reply != NULL;
-		if (redis_reply_kind(reply) == REDIS_KIND_ERROR)
-			note_error(&outcome, reply, 0);
-		redis_reply_free(reply);
-	}
-	if (!sent)
-		redis_topology_drop(sink->topology, link);
-	else if (outcome.class == REDIS_CLASS_MOVED)
+	struct redis_outcome outcome =
+	    redis_heartbeat_send(link, sink->sensor_key, &beat, sink->config.heartbeat_s * 3);
+	if (outcome.class == REDIS_CLASS_MOVED && outcome.failure == REDIS_FINE)
 		(void)redis_topology_moved(sink->topology, span_str(outcome.text));
-	else if (outcome.class == REDIS_CLASS_ELSEWHERE)
+	else if (outcome.failure != REDIS_FINE || outcome.class == REDIS_CLASS_ELSEWHERE)
 		redis_topology_drop(sink->topology, link);
-	bool good = sent && outcome.class == REDIS_CLASS_GOOD;
+	if (outcome.class != REDIS_CLASS_GOOD)
+		return;
 	pthread_mutex_lock(&sink->lock);
-	sink->stats.heartbeats += good;
+	sink->stats.heartbeats++;
 	pthread_mutex_unlock(&sink->lock);
-	if (good && outbox_stats(sink->outbox).pending == 0)
+	if (outbox_stats(sink->outbox).pending == 0)
 		set_state(sink, SINK_REDIS_DELIVERING, "");
-	return good;
 }
 
 /* A heart beats once it was told what to say. */
@@ -623,19 +458,23 @@ static bool has_heartbeat(struct sink_redis *sink)
 	return told && sink->config.heartbeat_s > 0;
 }
 
-/* What is due by the clock. */
+/* What is due by the clock. Needs links on which nothing is queued. */
 static void tick(struct sink_redis *sink)
 {
 	int64_t now = now_ms();
+	bool beats = has_heartbeat(sink);
 
 	if (now >= sink->next_check_ms) {
 		sink->next_check_ms = now + MASTER_CHECK_MS;
 		(void)redis_topology_check(sink->topology);
 	}
-	if (has_heartbeat(sink) && now >= sink->next_heartbeat_ms) {
+	if (beats && now >= sink->next_heartbeat_ms) {
 		sink->next_heartbeat_ms = now + (int64_t)sink->config.heartbeat_s * 1000;
-		(void)send_heartbeat(sink);
+		send_heartbeat(sink);
 	}
+	sink->next_due_ms = beats && sink->next_heartbeat_ms < sink->next_check_ms
+				? sink->next_heartbeat_ms
+				: sink->next_check_ms;
 }
 
 /* Waits for alerts, sessions, the end, or what is due next. */
@@ -646,12 +485,9 @@ static void wait_for_work(struct sink_redis *sink)
 	    {.fd = sink->wake_fd, .events = POLLIN},
 	    {.fd = sink->cancel_fd, .events = POLLIN},
 	};
-	int64_t due = sink->next_check_ms;
 	uint64_t ignored;
+	int64_t left = sink->next_due_ms - now_ms();
 
-	if (has_heartbeat(sink) && sink->next_heartbeat_ms < due)
-		due = sink->next_heartbeat_ms;
-	int64_t left = due - now_ms();
 	(void)poll(fds, 3, left < 0 ? 0 : (int)left);
 	(void)!read(sink->wake_fd, &ignored, sizeof(ignored));
 }
@@ -673,7 +509,8 @@ static void *run_sink(void *argument)
 	while (!is_over(sink, idle)) {
 		if (idle)
 			wait_for_work(sink);
-		tick(sink);
+		if (sink->queued == NULL)
+			tick(sink);
 		bool alerts = deliver_alerts(sink);
 		/* Alerts first: sessions move only when no alert waits. */
 		bool sessions = !alerts && deliver_sessions(sink);
@@ -687,7 +524,7 @@ static void *run_sink(void *argument)
 	}
 	/* The last word of a sensor that ends: what it has counted. */
 	if (has_heartbeat(sink) && !closing_now(sink))
-		(void)send_heartbeat(sink);
+		send_heartbeat(sink);
 	pthread_mutex_lock(&sink->lock);
 	sink->ended = true;
 	pthread_cond_signal(&sink->finished);
@@ -700,8 +537,8 @@ static void free_sink(struct sink_redis *sink)
 	redis_topology_free(sink->topology);
 	outbox_batch_free(&sink->batch);
 	outbox_queue_clear(&sink->sessions);
-	for (size_t i = 0; i < sink->flight_count; i++)
-		free(sink->flight[i]);
+	redis_sessions_forget(&sink->flight, sink->flight.count);
+	outbox_batch_free(&sink->next);
 	if (sink->wake_fd >= 0)
 		(void)close(sink->wake_fd);
 	if (sink->cancel_fd >= 0)
@@ -748,15 +585,18 @@ struct sink_redis *sink_redis_new(const struct sink_redis_config *config, struct
 	(void)snprintf(sink->sensor_key, KEY_SIZE, "%ssensor:%s", config->prefix, config->sensor);
 	(void)snprintf(sink->max_entries, NUMBER_SIZE, "%llu",
 		       (unsigned long long)config->max_entries);
-	/* xorshift stands still at 0. */
-	if (getrandom(&sink->random, sizeof(sink->random), GRND_NONBLOCK) < 0 || sink->random == 0)
-		sink->random = (uint64_t)now_ms() | 1;
+	sink->alert_form = (struct redis_batch_form){
+	    .key = sink->alerts_key, .max_entries = sink->max_entries, .publish = config->publish};
+	sink->session_form = (struct redis_session_form){
+	    .key = sink->sessions_key, .max_entries = sink->max_entries, .sensor = config->sensor};
+	backoff_init(&sink->backoff, config->pause_min_ms, config->pause_max_ms);
 
 	struct redis_topology_config topology = config->topology;
 	topology.link.cancel_fd = sink->cancel_fd;
 	sink->topology = redis_topology_new(config->url, &topology);
 	if (sink->topology == NULL || sink->wake_fd < 0 || sink->cancel_fd < 0 ||
 	    !outbox_batch_init(&sink->batch, config->batch_alerts, config->batch_bytes) ||
+	    !outbox_batch_init(&sink->next, config->batch_alerts, config->batch_bytes) ||
 	    start_thread(sink) != 0) {
 		free_sink(sink);
 		return NULL;
@@ -786,7 +626,7 @@ uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms)
 	wake(sink->cancel_fd);
 	(void)pthread_join(sink->thread, NULL);
 	uint64_t left =
-	    outbox_stats(sink->outbox).pending + sink->sessions.count + sink->flight_count;
+	    outbox_stats(sink->outbox).pending + sink->sessions.count + sink->flight.count;
 	free_sink(sink);
 	return left;
 }

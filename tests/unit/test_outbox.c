@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define RECORDS 4
@@ -95,7 +96,7 @@ static size_t read_all(struct outbox *outbox, unsigned *numbers, size_t max)
 {
 	struct outbox_batch batch;
 	cr_assert(outbox_batch_init(&batch, max, 1 << 20));
-	outbox_read(outbox, &batch, max);
+	outbox_read(outbox, &batch, max, NULL);
 	for (size_t i = 0; i < batch.count; i++)
 		numbers[i] = number_of(&batch.records[i]);
 	size_t count = batch.count;
@@ -107,7 +108,7 @@ static void acknowledge(struct outbox *outbox, size_t count)
 {
 	struct outbox_batch batch;
 	cr_assert(outbox_batch_init(&batch, 64, 1 << 20));
-	outbox_read(outbox, &batch, count);
+	outbox_read(outbox, &batch, count, NULL);
 	cr_assert_eq(batch.count, count);
 	outbox_acknowledge(outbox, &batch, count);
 	outbox_batch_free(&batch);
@@ -162,6 +163,14 @@ Test(crc32c, known_values)
 	uint8_t zeros[32] = {0};
 	cr_expect_eq(crc32c(0, span_of(zeros, 32)), 0x8a9136aa);
 	cr_expect_eq(crc32c(crc32c(0, span_str("1234")), span_str("56789")), 0xe3069283);
+	/* By instruction and by tables, at every length and alignment. */
+	uint8_t bytes[80];
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (uint8_t)(i * 37 + 11);
+	for (size_t start = 0; start < 8; start++)
+		for (size_t len = 0; len <= sizeof bytes - start; len++)
+			cr_assert_eq(crc32c(7, span_of(bytes + start, len)),
+				     crc32c_by_tables(7, span_of(bytes + start, len)));
 }
 
 Test(outbox, keeps_alerts_across_runs_in_the_order_of_raising)
@@ -338,6 +347,76 @@ Test(outbox, refuses_a_newer_format)
 	cr_expect_not_null(strstr(error, "newer"), "%s", error);
 }
 
+/* Reads two batches, the second behind the first, acknowledges the first, and so on. */
+static void read_in_pairs(struct outbox *outbox, unsigned count)
+{
+	struct outbox_batch batch, next;
+	unsigned expected = 0;
+	cr_assert(outbox_batch_init(&batch, 7, 1 << 20) && outbox_batch_init(&next, 5, 1 << 20));
+	outbox_read(outbox, &batch, 7, NULL);
+	while (batch.count > 0) {
+		outbox_read(outbox, &next, 5, &batch);
+		for (size_t i = 0; i < batch.count; i++)
+			cr_assert_eq(number_of(&batch.records[i]), expected++);
+		for (size_t i = 0; i < next.count; i++)
+			cr_assert_eq(number_of(&next.records[i]), expected + i);
+		outbox_acknowledge(outbox, &batch, batch.count);
+		struct outbox_batch done = batch;
+		batch = next;
+		next = done;
+	}
+	cr_assert_eq(expected, count);
+	cr_assert_eq(outbox_stats(outbox).pending, 0);
+	outbox_batch_free(&batch);
+	outbox_batch_free(&next);
+}
+
+Test(outbox, can_be_read_ahead_of_what_is_acknowledged)
+{
+	struct outbox_config config = small_config();
+	config.segment_bytes = 300; /* a few records: places lie in files that go away */
+	struct outbox *outbox = open_or_fail(&config);
+	for (unsigned i = 0; i < 200; i++)
+		cr_assert_eq(put(outbox, i, i / 3 % OUTBOX_SEVERITIES), OUTBOX_TAKEN);
+	settle(outbox, 200);
+	read_in_pairs(outbox, 200);
+	outbox_close(outbox);
+}
+
+Test(outbox, gives_no_sequence_out_twice_after_a_crash)
+{
+	enum { COUNT = 40, SIZE = 2000 }; /* a file long enough to be removed once it is done */
+	static char json[SIZE];
+	struct outbox_config config = small_config();
+	struct outbox_batch batch;
+	config.sync_ms = 60000;
+	memset(json, ' ', sizeof json);
+	const struct outbox_record record = {.severity = 2, .json = span_of(json, sizeof json)};
+	cr_assert(outbox_batch_init(&batch, 64, 1 << 20));
+	pid_t child = fork();
+	if (child == 0) {
+		struct outbox *outbox = open_or_fail(&config);
+		for (unsigned i = 0; i < COUNT; i++)
+			(void)outbox_put(outbox, &record);
+		settle(outbox, COUNT);
+		outbox_read(outbox, &batch, 64, NULL);
+		outbox_acknowledge(outbox, &batch, batch.count);
+		(void)kill(getpid(), SIGKILL); /* long before the cursor is synced */
+	}
+	int status;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFSIGNALED(status));
+	config.sync_ms = 2;
+	struct outbox *outbox = open_or_fail(&config);
+	cr_assert_eq(put(outbox, 60, 2), OUTBOX_TAKEN);
+	settle(outbox, 1);
+	outbox_read(outbox, &batch, 64, NULL);
+	cr_assert_eq(batch.count, 1, "%zu alerts came again", batch.count);
+	cr_assert_eq(batch.records[0].sequence, COUNT + 1);
+	outbox_batch_free(&batch);
+	outbox_close(outbox);
+}
+
 Test(outbox, drops_the_lowest_severity_first_at_the_cap)
 {
 	struct outbox_config config = small_config();
@@ -463,6 +542,17 @@ Test(outbox, keeps_dead_letters_within_their_cap)
 	fclose(file);
 	cr_expect_str_eq(line, "{\"reason\":\"ERR ?no? ?[31m\",\"severity\":\"critical\","
 			       "\"alert\":{\"a\":1}}\n");
+	outbox_close(outbox);
+}
+
+Test(outbox_memory, can_be_read_ahead_of_what_is_acknowledged)
+{
+	struct outbox_config config = small_config();
+	config.directory = NULL;
+	struct outbox *outbox = open_or_fail(&config);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(put(outbox, i, i % OUTBOX_SEVERITIES), OUTBOX_TAKEN);
+	read_in_pairs(outbox, 100);
 	outbox_close(outbox);
 }
 
