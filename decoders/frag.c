@@ -8,6 +8,12 @@ enum {
 	FIRST_ROOM = 2048,                         /* holds what most hosts send in two pieces */
 };
 
+/*
+ * How long a whole datagram stays to be compared with what comes behind it. Longer would
+ * meet the next user of its identification, 16 bits that a busy host goes through in seconds.
+ */
+#define WHOLE_AGE_NS INT64_C(1000000000)
+
 #define NO_ENTRY UINT32_MAX
 
 /* A datagram of which something is missing. Its block: the map of units held, then the bytes. */
@@ -23,6 +29,8 @@ struct frag_entry {
 	uint32_t held;  /* bytes */
 	uint8_t protocol;
 	bool conflict;
+	bool is_whole;    /* it was given out, and stays for a while to be compared */
+	int64_t whole_ns; /* since when */
 };
 
 static size_t block_size(size_t room)
@@ -103,8 +111,25 @@ static void entry_drop(struct frag_table *table, uint32_t index)
 	struct frag_entry *entry = &table->entries[index];
 	uint8_t *block = entry->block;
 	size_t size = block_size(entry->room);
+	for (unsigned i = 0; entry->is_whole && i < FRAG_WHOLE_MAX; i++)
+		if (table->whole[i] == index + 1)
+			table->whole[i] = 0;
 	entry_remove(table, index);
+	if (index + 1 == table->given) {
+		/* The fragment under hand may lie in it: it goes when the call is over. */
+		table->given = 0;
+		table->done = block;
+		table->done_size = size;
+		return;
+	}
 	budget_free(table->budget, block, size);
+}
+
+/* For a newer one; a whole datagram is no loss. */
+static void entry_evict(struct frag_table *table, uint32_t index)
+{
+	table->counters.evicted += !table->entries[index].is_whole;
+	entry_drop(table, index);
 }
 
 static bool entry_aged(const struct frag_table *table, uint32_t index, int64_t now_ns)
@@ -126,8 +151,7 @@ static uint32_t entry_find(const struct frag_table *table, uint32_t head,
 static uint32_t entry_add(struct frag_table *table, const struct fragment *fragment)
 {
 	if (table->free_head == NO_ENTRY) {
-		table->counters.evicted++;
-		entry_drop(table, table->oldest);
+		entry_evict(table, table->oldest);
 	}
 	uint32_t index = table->free_head;
 	struct frag_entry *entry = &table->entries[index];
@@ -160,8 +184,7 @@ static bool entry_grow(struct frag_table *table, uint32_t index, size_t end)
 	size_t more = block_size(room) - block_size(entry->room);
 	while (table->bytes + more > table->limits.max_bytes) {
 		uint32_t victim = table->oldest;
-		table->counters.evicted++;
-		entry_drop(table, victim);
+		entry_evict(table, victim);
 		if (victim == index)
 			return false;
 	}
@@ -202,19 +225,64 @@ static bool entry_fill(struct frag_entry *entry, uint32_t offset, struct span by
 	return conflict;
 }
 
-/* Hands the block of a complete datagram to *whole; it lives on as done. */
-static void entry_finish(struct frag_table *table, uint32_t index, struct frag_datagram *whole)
+/* Gives out a datagram that is whole. */
+static void entry_give(struct frag_table *table, uint32_t index, struct frag_datagram *whole)
 {
-	struct frag_entry *entry = &table->entries[index];
+	const struct frag_entry *entry = &table->entries[index];
 	*whole = (struct frag_datagram){
 	    .bytes = span_of(entry->block + MAP_BYTES, entry->total),
 	    .protocol = entry->protocol,
 	    .conflict = entry->conflict,
 	};
-	table->done = entry->block;
-	table->done_size = block_size(entry->room);
-	entry_remove(table, index);
+	table->given = index + 1;
+}
+
+/* The datagram is complete: it goes out, and stays in the place of the oldest such one. */
+static void entry_finish(struct frag_table *table, uint32_t index, int64_t now_ns,
+			 struct frag_datagram *whole)
+{
+	struct frag_entry *entry = &table->entries[index];
+	uint32_t *place = &table->whole[table->whole_next++ % FRAG_WHOLE_MAX];
+	if (*place != 0)
+		entry_drop(table, *place - 1);
+	*place = index + 1;
+	entry->is_whole = true;
+	entry->whole_ns = now_ns;
 	table->counters.reassembled++;
+	entry_give(table, index, whole);
+}
+
+/* What a held entry has of the fragment's bytes, and whether those differ. */
+static bool entry_contradicts(const struct frag_entry *entry, const struct fragment *fragment)
+{
+	uint32_t end = fragment->offset + fragment->bytes_len;
+	return end > entry->total || (!fragment->more && end != entry->total) ||
+	       memcmp(entry->block + MAP_BYTES + fragment->offset, fragment->bytes.ptr,
+		      fragment->bytes_len) != 0;
+}
+
+/*
+ * A fragment of a datagram that was whole already: a copy, or another version. That is told
+ * with the datagram once more, as it was given out, marked.
+ */
+static enum parse_result add_to_whole(struct frag_table *table, uint32_t index,
+				      const struct fragment *fragment, struct frag_datagram *whole)
+{
+	struct frag_entry *entry = &table->entries[index];
+	if (!entry_contradicts(entry, fragment)) {
+		table->counters.duplicates++;
+		return PARSE_MORE;
+	}
+	table->counters.conflicts++;
+	entry->conflict = true;
+	entry_give(table, index, whole);
+	return PARSE_DONE;
+}
+
+static bool whole_aged(const struct frag_entry *entry, int64_t now_ns)
+{
+	return entry->is_whole && (now_ns < entry->whole_ns ||
+				   (uint64_t)now_ns - (uint64_t)entry->whole_ns > WHOLE_AGE_NS);
 }
 
 /* Puts one fragment, whose lengths are sound, to its datagram. */
@@ -223,15 +291,18 @@ static enum parse_result add_sound(struct frag_table *table, const struct fragme
 {
 	uint32_t end = fragment->offset + fragment->bytes_len;
 	while (table->oldest != NO_ENTRY && entry_aged(table, table->oldest, fragment->time_ns)) {
-		table->counters.expired++;
+		table->counters.expired += !table->entries[table->oldest].is_whole;
 		entry_drop(table, table->oldest);
 	}
 	uint32_t index = entry_find(table, *bucket_of(table, &fragment->key), &fragment->key);
-	if (index != NO_ENTRY && entry_aged(table, index, fragment->time_ns)) {
-		table->counters.expired++;
+	if (index != NO_ENTRY && (entry_aged(table, index, fragment->time_ns) ||
+				  whole_aged(&table->entries[index], fragment->time_ns))) {
+		table->counters.expired += !table->entries[index].is_whole;
 		entry_drop(table, index);
 		index = NO_ENTRY;
 	}
+	if (index != NO_ENTRY && table->entries[index].is_whole)
+		return add_to_whole(table, index, fragment, whole);
 	if (index == NO_ENTRY)
 		index = entry_add(table, fragment);
 	if (!entry_grow(table, index, end))
@@ -261,7 +332,7 @@ static enum parse_result add_sound(struct frag_table *table, const struct fragme
 		entry->total = end;
 	if (entry->total == 0 || entry->held < entry->total)
 		return PARSE_MORE;
-	entry_finish(table, index, whole);
+	entry_finish(table, index, fragment->time_ns, whole);
 	return PARSE_DONE;
 }
 
@@ -279,11 +350,9 @@ enum parse_result frag_add(struct frag_table *table, const struct fragment *frag
 		table->counters.cut++;
 		return PARSE_MORE;
 	}
-	uint8_t *previous = table->done;
-	size_t previous_size = table->done_size;
+	enum parse_result result = add_sound(table, fragment, whole);
+	budget_free(table->budget, table->done, table->done_size);
 	table->done = NULL;
 	table->done_size = 0;
-	enum parse_result result = add_sound(table, fragment, whole);
-	budget_free(table->budget, previous, previous_size);
 	return result;
 }

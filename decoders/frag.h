@@ -3,7 +3,8 @@
  * Reassembly of IP fragments (RFC 791 3.2, RFC 8200 4.5).
  *
  * Of bytes that come twice the first version is kept; a second one that
- * differs is counted and marks the datagram. Memory comes from the budget and
+ * differs is counted and marks the datagram, which is given out once more when it
+ * was whole before. Memory comes from the budget and
  * is capped by bytes and by datagrams; at a cap the oldest datagram goes.
  */
 #ifndef DECODERS_FRAG_H
@@ -14,6 +15,9 @@
 #include "decoders/parse.h"
 #include "decoders/siphash.h"
 #include "decoders/span.h"
+
+/* Datagrams that stay, when they are whole, to be compared with fragments that come late. */
+#define FRAG_WHOLE_MAX 16U
 
 struct frag_limits {
 	uint32_t max_datagrams; /* incomplete ones held at once; at least 1 */
@@ -67,7 +71,10 @@ struct frag_table {
 	uint32_t free_head;
 	uint32_t oldest, newest;
 	size_t bytes;  /* held by incomplete datagrams */
-	uint8_t *done; /* the last whole datagram's block */
+	uint32_t whole[FRAG_WHOLE_MAX]; /* entries of whole datagrams, plus 1; 0: none */
+	uint32_t whole_next;            /* the place of the next one */
+	uint32_t given;                 /* the entry given out last, plus 1; 0: it is gone */
+	uint8_t *done;                  /* its block, when it went during the call under hand */
 	size_t done_size;
 };
 

@@ -153,6 +153,48 @@ Test(frag, keys_keep_datagrams_apart)
 	stop(&f);
 }
 
+/* What comes behind a whole datagram is compared with it, and a contradiction told with it. */
+Test(frag, another_version_behind_the_whole)
+{
+	struct fixture f;
+	struct frag_datagram whole;
+	start(&f, 4, 1 << 20);
+	cr_assert_eq(add(&f, 1, 0, "aaaaaaaa", true, 0, &whole), PARSE_MORE);
+	cr_assert_eq(add(&f, 1, 8, "bbbb", false, 0, &whole), PARSE_DONE);
+	cr_expect_not(whole.conflict);
+	cr_expect_eq(add(&f, 1, 8, "bbbb", false, SECOND / 2, &whole), PARSE_MORE, "a copy");
+	cr_assert_eq(add(&f, 1, 8, "bbxb", false, SECOND / 2, &whole), PARSE_DONE);
+	cr_expect(whole.conflict);
+	cr_expect(span_equal(whole.bytes, span_str("aaaaaaaabbbb")), "the first stays");
+	cr_expect_eq(add(&f, 1, 8, "bbbbb", false, SECOND / 2, &whole), PARSE_DONE, "another end");
+	cr_expect_eq(add(&f, 1, 16, "cccccccc", true, SECOND, &whole), PARSE_DONE, "behind it");
+	cr_expect_eq(f.table.counters.conflicts, 3);
+	cr_expect_eq(f.table.counters.reassembled, 1);
+	/* Later it is another datagram of the same number. */
+	cr_expect_eq(add(&f, 1, 0, "xxxxxxxx", true, 2 * SECOND, &whole), PARSE_MORE);
+	cr_assert_eq(add(&f, 1, 8, "yyyy", false, 2 * SECOND, &whole), PARSE_DONE);
+	cr_expect_not(whole.conflict);
+	cr_expect_eq(f.table.counters.evicted + f.table.counters.expired, 0);
+	stop(&f);
+}
+
+/* Those kept for that give way to one another, and to what is not whole yet, uncounted. */
+Test(frag, whole_datagrams_are_kept_for_a_while_only)
+{
+	struct fixture f;
+	struct frag_datagram whole;
+	start(&f, 64, 1 << 20);
+	for (uint32_t id = 0; id < 3 * FRAG_WHOLE_MAX; id++) {
+		cr_assert_eq(add(&f, id, 0, "aaaaaaaa", true, 0, &whole), PARSE_MORE);
+		cr_assert_eq(add(&f, id, 8, "bb", false, 0, &whole), PARSE_DONE);
+		cr_assert(span_equal(whole.bytes, span_str("aaaaaaaabb")));
+	}
+	cr_expect_eq(add(&f, 3 * FRAG_WHOLE_MAX - 1, 8, "cc", false, 0, &whole), PARSE_DONE);
+	cr_expect_eq(add(&f, 0, 8, "cc", false, 0, &whole), PARSE_MORE, "forgotten");
+	cr_expect_eq(f.table.counters.evicted, 0);
+	stop(&f);
+}
+
 Test(frag, malformed)
 {
 	struct fixture f;
