@@ -304,8 +304,13 @@ static bool judge_plaintext_in_tls(const struct judging *judging, struct finding
 static bool judge_tcp_injection(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_CONFLICT) || facts->conflicts == 0)
+	if (!reached(facts, MILESTONE_CONFLICT))
 		return false;
+	if (facts->conflicts == 0) {
+		say(finding, "One side seemed to reset the connection and both went on: the reset "
+			     "was forged, by someone who wants to break or to hide the session.");
+		return raise(finding, SEVERITY_HIGH, CONFIDENCE_HIGH, "reset");
+	}
 	bool client = facts->conflict_side == SIDE_CLIENT;
 	say(finding, client ? "The client's" : "The server's");
 	say(finding, " plaintext bytes were sent a second time with different content: someone "

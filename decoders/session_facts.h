@@ -204,6 +204,7 @@ struct session_facts {
 	/* tampering */
 	uint32_t conflicts;      /* conflicting retransmissions of plaintext bytes */
 	enum side conflict_side; /* of the first */
+	bool reset_forged;       /* both sides go on in plaintext behind a reset of one of them */
 
 	struct session_text text;
 };

@@ -29,6 +29,15 @@ void smtp_session_side(struct smtp_session *s, enum side side, bool seen, bool f
 	s->from_start[side] = s->from_start[side] || from_start;
 }
 
+void smtp_session_reset_forged(struct smtp_session *s)
+{
+	if (s->framing[SIDE_CLIENT] != SMTP_FRAMING_TEXT ||
+	    s->framing[SIDE_SERVER] != SMTP_FRAMING_TEXT)
+		return;
+	s->facts.reset_forged = true;
+	smtp_reach(s, MILESTONE_CONFLICT);
+}
+
 void smtp_enter(struct smtp_session *s, enum smtp_state state)
 {
 	s->state = state;

@@ -150,6 +150,9 @@ struct smtp_session {
 void smtp_session_init(struct smtp_session *session);
 void smtp_session_free(struct smtp_session *session, const struct smtp_context *context);
 
+/* The session goes on although one side had reset the connection: somebody else had. */
+void smtp_session_reset_forged(struct smtp_session *session);
+
 /* What TCP knows before the first event: which sides were seen, which from their SYN on. */
 void smtp_session_side(struct smtp_session *session, enum side side, bool seen, bool from_start);
 

@@ -80,7 +80,7 @@ bool stream_in_order(struct stream_pool *pool, struct stream *s, enum side from,
 	const uint32_t len = segment->payload_len;
 
 	if ((s->fast & side_bit(from)) == 0 || segment->seq != side->next || len <= side->skip ||
-	    segment->payload.len != len ||
+	    segment->payload.len != len || segment->fragments_conflict ||
 	    (segment->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_URG | TCP_ACK)) != TCP_ACK)
 		return false;
 	/* A FIN or an excused byte stands in front of it; the first bytes' checksum is looked at. */

@@ -40,7 +40,8 @@ static inline enum side side_other(enum side side)
 enum stream_event_kind {
 	STREAM_DATA,     /* the next bytes of a side */
 	STREAM_GAP,      /* bytes of a side that were sent and never captured */
-	STREAM_CONFLICT, /* a second version of plaintext bytes; the first is kept */
+	STREAM_CONFLICT, /* a second version of plaintext bytes; the first is kept. Without bytes:
+			    the IP fragments of the segment to come contradicted each other */
 	STREAM_FIN,      /* the side's FIN is in order: nothing more from it */
 	STREAM_RST,      /* the side reset the connection, with an acceptable sequence number */
 };
@@ -51,7 +52,8 @@ enum stream_event_kind {
  * always grow. A gap's packet is the one that showed that bytes are missing.
  *
  * After STREAM_RST the stream goes on if segments do: resets can be forged.
- * After STREAM_FIN bytes at or behind the FIN are a STREAM_CONFLICT.
+ * After STREAM_FIN bytes at or behind the FIN are a STREAM_CONFLICT; those that stand where
+ * the FIN stood are delivered all the same.
  * Bytes that were declared a gap and come after all are dropped, with one
  * exception: when they are the very next ones and nothing behind the gap was
  * seen, the acknowledgement was wrong, and they are delivered after the gap.
@@ -90,7 +92,7 @@ struct stream_counters {
 	uint64_t duplicate_bytes; /* bytes that came again */
 	uint64_t conflicts;       /* conflict events */
 	uint64_t conflict_bytes;  /* and their bytes */
-	uint64_t bad_checksum;    /* contradicting segments refused for their bad checksum */
+	uint64_t bad_checksum;    /* contradicting or ending segments refused for theirs */
 	uint64_t checksum_offload; /* sides whose first data had a bad checksum, too */
 	uint64_t bad_sequence;     /* segments far outside the window */
 	uint64_t rst_ignored;      /* resets with a sequence number that no receiver would take */
@@ -115,6 +117,7 @@ enum stream_flag {
 	STREAM_TRUSTED = 1U << 10,     /* its acknowledgements have been exact */
 	STREAM_NO_HISTORY = 1U << 11,  /* retransmissions are not compared */
 	STREAM_OFFLOAD = 1U << 12,     /* its checksums prove nothing */
+	STREAM_SUMS_GOOD = 1U << 13,   /* its checksums are right */
 };
 
 /* One side; private but for what the functions below tell. */
@@ -154,6 +157,7 @@ struct stream_step {
 	bool finishing;   /* everything is to be released */
 	bool ended;       /* a hold ended before this time: what it revealed starts there */
 	bool jump;        /* the side goes on at seq, whatever was expected */
+	bool tampered;    /* the segment's datagram came in two versions */
 	bool has_need;    /* need is meaningful */
 	uint8_t flags;    /* TCP_FIN or TCP_RST, when still to be acted on */
 	uint32_t need;    /* the other side's bytes that were acknowledged */

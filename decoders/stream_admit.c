@@ -31,8 +31,11 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 			return SYN_OPENS;
 		return SYN_NEW; /* the other side was in the middle of something else */
 	}
-	if (idle && is_reply)
-		return s->side[x].edge == s->side[x].next ? SYN_OPENS : SYN_IGNORED;
+	if (idle && is_reply) {
+		bool answers =
+		    !has_flag(s, o, STREAM_SYN_SEEN) || segment->ack == start_seq(s, o);
+		return answers && s->side[x].edge == s->side[x].next ? SYN_OPENS : SYN_IGNORED;
+	}
 	if (idle && !has_flag(s, o, STREAM_SEEN))
 		return SYN_OPENS;
 	if (!is_reply && !has_flag(s, o, STREAM_SEEN))
@@ -89,9 +92,26 @@ static void start_side(struct stream *s, enum side x, const struct tcp_segment *
 		set_flag(s, x, STREAM_SOFT);
 }
 
-/* Learns from an acknowledgement, and says in the step what the segment has to wait for. */
-static void take_ack(struct stream *s, struct stream_step *step, const struct tcp_segment *segment)
+/*
+ * Whether a side says new bytes, or its end, and acknowledges less than before, where it
+ * stood no further in its own stream. No receiver takes back what it has (RFC 9293
+ * 3.10.7.4): the acknowledgement that was ahead was not its own.
+ */
+static bool ack_falls_back(const struct stream *s, enum side x, const struct half *other_half,
+			   const struct tcp_segment *segment)
 {
+	const struct stream_side *other = &s->side[side_other(x)];
+	bool says_more = segment->payload_len > 0 || (segment->flags & TCP_FIN) != 0;
+	return other_half->hole.kind == HOLE_ACKED && says_more &&
+	       segment->seq == s->side[x].next &&
+	       seq_diff(segment->ack, other->edge) < 0 &&
+	       seq_diff(segment->seq, other_half->acked_from) >= 0;
+}
+
+/* Learns from an acknowledgement, and says in the step what the segment has to wait for. */
+static void take_ack(struct stream_pool *pool, struct stream *s, const struct tcp_segment *segment)
+{
+	struct stream_step *step = &pool->step;
 	enum side x = step->side;
 	enum side o = side_other(x);
 	struct stream_side *other = &s->side[o];
@@ -111,12 +131,22 @@ static void take_ack(struct stream *s, struct stream_step *step, const struct tc
 		return;
 	}
 	int32_t ahead = seq_diff(segment->ack, other->next);
+	struct half *oh = half_of(s, o);
+	if (oh != NULL && ack_falls_back(s, x, oh, segment)) {
+		pool->counters.acks_distrusted++;
+		other->edge = ahead > 0 ? segment->ack : other->next;
+		oh->hole.kind = HOLE_NONE;
+	}
 	if (ahead == 0)
 		set_flag(s, x, STREAM_TRUSTED);
 	if (ahead <= 0 || ahead > ACK_AHEAD_MAX || !has_flag(s, x, STREAM_TRUSTED))
 		return;
-	if (seq_diff(segment->ack, other->edge) > 0)
+	if (seq_diff(segment->ack, other->edge) > 0) {
 		other->edge = segment->ack;
+		oh = stream_half(pool, s, o);
+		if (oh != NULL)
+			oh->acked_from = segment->seq;
+	}
 	step->has_need = true;
 	step->need = segment->ack;
 }
@@ -196,6 +226,32 @@ static bool accept_rst(const struct stream *s, enum side x, const struct tcp_seg
 	return true;
 }
 
+/* What the checksum of a side's SYN, or of its first bytes, says of all that follow. */
+static void learn_checksums(struct stream_pool *pool, struct stream *s, enum side x,
+			    const struct tcp_segment *segment)
+{
+	if (segment->checked.len == 0 ||
+	    has_flag(s, x, STREAM_NO_HISTORY | STREAM_OFFLOAD | STREAM_SUMS_GOOD))
+		return;
+	if (tcp_checksum_ok(segment)) {
+		set_flag(s, x, STREAM_SUMS_GOOD);
+		return;
+	}
+	set_flag(s, x, STREAM_OFFLOAD);
+	pool->counters.checksum_offload++;
+}
+
+/* A FIN or RST that no receiver would take: its checksum is bad where others' are good. */
+static bool ending_is_broken(struct stream_pool *pool, const struct stream *s, enum side x,
+			     const struct tcp_segment *segment)
+{
+	if ((segment->flags & (TCP_FIN | TCP_RST)) == 0 || !has_flag(s, x, STREAM_SUMS_GOOD) ||
+	    segment->checked.len == 0 || tcp_checksum_ok(segment))
+		return false;
+	pool->counters.bad_checksum++;
+	return true;
+}
+
 /*
  * What the segment under hand means, before its bytes are placed. Not before the
  * holds that were over have ended: so it does not matter when ticks come.
@@ -217,6 +273,8 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	if ((segment->flags & TCP_URG) != 0)
 		pool->counters.urgent++;
 
+	if (ending_is_broken(pool, s, from, segment))
+		return;
 	if (is_rst) {
 		if (!accept_rst(s, from, segment, &step->seq)) {
 			pool->counters.rst_ignored++;
@@ -224,7 +282,7 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 		}
 		/* What it acknowledges was received, so it was said before the end. */
 		if (has_flag(s, side_other(from), STREAM_KNOWN))
-			take_ack(s, step, segment);
+			take_ack(pool, s, segment);
 		step->flags = TCP_RST;
 		return;
 	}
@@ -238,10 +296,12 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 		open_side(s, from, segment);
 	else if (!has_flag(s, from, STREAM_KNOWN))
 		start_side(s, from, segment);
-	if (is_syn)
+	if (is_syn) {
 		set_flag(s, from,
 			 STREAM_SYN_SEEN |
 			     ((segment->flags & TCP_ACK) != 0 ? STREAM_SYNACK_SEEN : 0U));
+		learn_checksums(pool, s, from, segment);
+	}
 	if (has_flag(s, from, STREAM_SOFT) && len > 0) {
 		/* What came without payload may have been a keep-alive: start here after all. */
 		if (!has_flag(s, side_other(from), STREAM_TRUSTED))
@@ -251,7 +311,7 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	if (is_far(pool, s, from, seq, len, &step->jump))
 		return;
 	if (!step->jump)
-		take_ack(s, step, segment);
+		take_ack(pool, s, segment);
 
 	struct half *h = half_of(s, from);
 	step->seq = seq;
@@ -261,7 +321,11 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	if (h != NULL && h->rst.set && seq_diff(seq + len, h->rst.seq) > 0) {
 		h->rst.set = false; /* whoever reset the connection would not go on */
 		pool->counters.rst_ignored++;
+	} else if (h != NULL && h->rst.set &&
+		   (seq_diff(seq + len, s->side[from].next) > 0 || step->flags != 0)) {
+		h->rst.doubted = true;
 	}
+	step->tampered = segment->fragments_conflict && len > 0;
 	if (h != NULL && h->can_reopen && !step->jump) {
 		uint32_t end = seq + len + (step->flags != 0 ? 1U : 0U);
 		if (seq_diff(seq, h->reopen_at) <= 0 && seq_diff(end, h->reopen_at) > 0)
@@ -272,9 +336,6 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	if (len <= 1 && seq == s->side[from].next - 1 && !step->jump)
 		stream_step_consume(step,
 				    len); /* a keep-alive (RFC 9293 3.8.4), its byte is garbage */
-	if (s->count[from].delivered == 0 && step->left.len > 0 && segment->checked.len > 0 &&
-	    !has_flag(s, from, STREAM_NO_HISTORY | STREAM_OFFLOAD) && !tcp_checksum_ok(segment)) {
-		set_flag(s, from, STREAM_OFFLOAD);
-		pool->counters.checksum_offload++;
-	}
+	if (s->count[from].delivered == 0 && step->left.len > 0)
+		learn_checksums(pool, s, from, segment);
 }

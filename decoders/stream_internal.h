@@ -39,6 +39,7 @@ struct chunk {
 struct mark {
 	bool set;
 	bool has_need;
+	bool doubted; /* RST: its sender went on, though not yet as far as where it stands */
 	uint32_t seq;
 	uint32_t need;
 	int64_t time_ns;
@@ -78,6 +79,8 @@ struct half {
 	uint32_t reopen_at;
 	uint32_t reopen_len; /* as it was counted */
 	uint64_t reopen_skip;
+	/* where the peer stood in its own stream when it acknowledged what was not seen (edge) */
+	uint32_t acked_from;
 	/* segments far outside the window */
 	uint32_t far_segments;
 	uint32_t far_next;

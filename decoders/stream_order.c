@@ -97,7 +97,7 @@ static enum hole_kind side_hole(const struct stream *s, enum side x, bool finish
 		own = true;
 		*end = h->fin.seq;
 	}
-	if (h != NULL && h->rst.set && !own) {
+	if (h != NULL && h->rst.set && !h->rst.doubted && !own) {
 		own = true;
 		*end = h->rst.seq;
 	}

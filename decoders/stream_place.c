@@ -71,14 +71,35 @@ static bool place_again(struct stream_pool *pool, struct stream *s, uint32_t n,
 	return conflict;
 }
 
-/* Bytes at or behind the side's FIN: one of the two is not the sender's. */
+/*
+ * Bytes at or behind the side's FIN: one of the two is not the sender's. Those at the FIN
+ * are read on: a forged FIN must not make deaf.
+ */
 static bool place_after_fin(struct stream_pool *pool, struct stream *s, struct stream_event *event)
 {
-	uint32_t n = (uint32_t)pool->step.left.len;
-	struct difference all = {0, n};
-	bool conflict = place_again(pool, s, n, all, event);
-	step_refuse(&pool->step);
-	return conflict;
+	struct stream_step *step = &pool->step;
+	enum side x = step->side;
+	struct stream_side *side = &s->side[x];
+	uint32_t n = (uint32_t)step->left.len;
+	bool plain = !has_flag(s, x, STREAM_NO_HISTORY);
+
+	if (step->seq != side->next - 1) {
+		struct difference all = {0, n};
+		bool conflict = place_again(pool, s, n, all, event);
+		step_refuse(step);
+		return conflict;
+	}
+	if (plain) {
+		stream_event_init(event, STREAM_CONFLICT, s, x, step->time_ns, step->ordinal);
+		event->bytes = step->left;
+		add_saturating(&s->count[x].conflict, n);
+		pool->counters.conflicts++;
+		pool->counters.conflict_bytes += n;
+	}
+	clear_flag(s, x, STREAM_FIN_SEEN);
+	side->next--;
+	side->edge = side->next;
+	return plain;
 }
 
 /* Bytes that cannot go on yet. True: an event, because there was no room. */
@@ -201,6 +222,13 @@ bool stream_place(struct stream_pool *pool, struct stream *s, struct stream_even
 
 	if (step->jump) {
 		place_jump(pool, s, event);
+		return true;
+	}
+	if (step->tampered) {
+		/* Its datagram came in two versions, of which the first is read. */
+		step->tampered = false;
+		stream_event_init(event, STREAM_CONFLICT, s, x, step->time_ns, step->ordinal);
+		pool->counters.conflicts++;
 		return true;
 	}
 	uint32_t len = (uint32_t)step->left.len + step->cut;

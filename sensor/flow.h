@@ -42,6 +42,7 @@ struct flow {
 	uint64_t first_ordinal;
 	bool has_tags;
 	bool history_off[2]; /* stream_history() was told, by enum side */
+	bool resumed; /* goes on behind a reset that was told as the end of another session */
 	uint16_t vlan_outer, vlan_inner;
 	uint32_t later, earlier;      /* its neighbours in the timer slot, or among those due */
 	uint32_t slot;                /* of the timer wheel */

@@ -319,10 +319,19 @@ static void name_application(struct pipeline *p, struct smtp_session *session)
 					     span_str(name));
 }
 
+/* Both sides said something. */
+static bool is_dialogue(const struct flow *flow)
+{
+	return flow->stream.count[0].delivered > 0 && flow->stream.count[1].delivered > 0;
+}
+
 /* Whether the flow's session has a record: what is not SMTP counts on a mail port only. */
 static bool session_is_of_interest(const struct pipeline *p, const struct flow *flow)
 {
 	if (flow->session == NULL)
+		return false;
+	/* Behind a reset, what one side alone still said was on its way when it was sent. */
+	if (flow->resumed && !is_dialogue(flow))
 		return false;
 	if (mail_ports_has(&p->config.ports, flow->session->facts.server.port))
 		return true;
@@ -507,6 +516,18 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 }
 
 /*
+ * Whether a connection that ended by a reset goes on all the same: the side that sent it says
+ * something new. What follows is another session, of which the beginning was told already.
+ */
+static bool goes_on(const struct flow *flow, uint8_t src_end, const struct tcp_segment *segment)
+{
+	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	return (flow->stream.flags[side] & STREAM_RST_SEEN) != 0 &&
+	       (segment->flags & (TCP_RST | TCP_SYN)) == 0 && segment->payload_len > 0 &&
+	       segment->seq == flow->stream.side[side].next;
+}
+
+/*
  * Pushes the segment under hand into a connection; then the stage goes on with resume.
  * True: *event is all that comes of it.
  */
@@ -566,8 +587,10 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	else
 		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
 	struct flow *flow = choice.flow;
+	const bool resumed = flow != NULL && flow->over && goes_on(flow, src_end, segment);
+	const uint8_t client_end = flow != NULL ? flow->client_end : 0;
 	if (flow != NULL && flow->over) {
-		if (!opens)
+		if (!opens && !resumed)
 			return false; /* late: nothing that could change what was told */
 		flow_remove(p->flows, flow);
 		flow = NULL;
@@ -583,6 +606,9 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 			view_note(flow, src_end, interface);
 		if (choice.first != NULL)
 			flow->client_end = choice.first->client_end;
+		flow->resumed = resumed;
+		if (resumed)
+			flow->client_end = client_end;
 	}
 	return flow_push(p, flow, src_end, choice.first != NULL ? STAGE_COPY : STAGE_IDLE, event);
 }
@@ -603,22 +629,22 @@ static bool copy_push(struct pipeline *p, struct stream_event *event)
 /* One event of the stream under hand. */
 static void event_take(struct pipeline *p, struct flow *flow, const struct stream_event *event)
 {
-	if (event->kind == STREAM_DATA || event->kind == STREAM_GAP) {
-		if (!flow_session(p, flow))
-			return;
-	}
+	if (event->kind != STREAM_FIN && event->kind != STREAM_RST && !flow_session(p, flow))
+		return;
 	if (flow->session == NULL)
 		return;
 	p->time_ns = event->time_ns;
 	p->ordinal = event->ordinal;
 	session_refresh(flow);
+	if (flow->resumed && event->kind == STREAM_DATA && is_dialogue(flow))
+		smtp_session_reset_forged(flow->session);
 	smtp_session_event(flow->session, &p->context, event);
 	session_found(p, flow->session);
 	if (event->kind == STREAM_CONFLICT)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		enum side side = (enum side)i;
-		if (flow->session->framing[side] != SMTP_FRAMING_TEXT && !flow->history_off[side]) {
+		if (flow->session->framing[side] == SMTP_FRAMING_TLS && !flow->history_off[side]) {
 			flow->history_off[side] = true;
 			stream_history(&p->streams, &flow->stream, side, false);
 		}

@@ -316,6 +316,8 @@ def main():
 					base[name] = facts(found[0])
 					continue
 				told = facts(found[0]) if found else {}
+				if trick.startswith(("reset", "all flags")) and told.get("closed_by") == "rst":
+					told["closed_by"] = base[name]["closed_by"]  # that a reset was seen is so
 				alerts = {rule for record in found for rule in get(record, "stripwatch.alerts") or []}
 				# What follows a connection's end may begin another one; that one claims nothing.
 				rest = {get(record, "stripwatch.outcome") for record in found[1:]}
