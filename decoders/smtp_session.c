@@ -425,7 +425,7 @@ static enum end_of_data end_at_dot(struct span view, size_t dot, bool lf_only, s
 static size_t message_end(struct smtp_session *s, struct span bytes)
 {
 	/* Where this segment meets the last one. */
-	uint8_t edge[8];
+	uint8_t edge[8] = {0};
 	size_t fresh = bytes.len < 4 ? bytes.len : 4;
 	struct span view = span_of(edge, 4 + fresh);
 	size_t past = 0;

@@ -309,11 +309,8 @@ bool transcript_check(const char *path, enum transcript_cut cut, size_t at, char
 		char value[512];
 		char *equals = strchr(t->expect[i], '=');
 		char key[64];
-		if (equals != NULL)
-			snprintf(key, sizeof key, "%.*s", (int)(equals - t->expect[i]),
-				 t->expect[i]);
-		else
-			snprintf(key, sizeof key, "%s", t->expect[i]);
+		size_t key_len = equals != NULL ? (size_t)(equals - t->expect[i]) : strlen(t->expect[i]);
+		snprintf(key, sizeof key, "%.*s", (int)key_len, t->expect[i]);
 		const char *want = equals != NULL ? equals + 1 : "yes";
 		if (key[0] == '-') {
 			key[0] = '+';
