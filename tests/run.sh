@@ -128,6 +128,7 @@ for kind in "${kinds[@]}"; do
 		script "property/run.py, fixed seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60 --seed 1
 		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
 		script "property/evasion.py" tests/property/evasion.py "$STRIPWATCH_ASAN"
+		script "property/workers.py" tests/property/workers.py "$STRIPWATCH"
 		for target in build/asan/tests/fuzz/fuzz_*; do
 			[ -x "$target" ] && [ -f "$target" ] || continue
 			corpus=tests/fuzz/corpus/${target##*/fuzz_}
