@@ -169,6 +169,37 @@ static void add_references(struct json *json, const struct rule_info *rule)
 	json_close_array(json);
 }
 
+void alert_add_basis(struct json *json, const struct finding_basis *basis)
+{
+	if (basis->known == NULL)
+		return;
+	json_open_object(json, "known");
+	json_word(json, "fact", basis->known);
+	if (basis->pinned)
+		json_bool(json, "pinned", true);
+	if (basis->sessions > 0)
+		json_u64(json, "sessions", basis->sessions);
+	if (basis->networks > 0) {
+		json_u64(json, "client_networks", basis->networks);
+		json_bool(json, "client_networks_more", basis->networks_more);
+	}
+	if (basis->servers > 0)
+		json_u64(json, "servers", basis->servers);
+	if (basis->days > 0)
+		json_u64(json, "days", basis->days);
+	if (basis->usual_percent > 0)
+		json_u64(json, "usual_percent", basis->usual_percent);
+	if (basis->first_s != 0)
+		json_seconds(json, "first", basis->first_s);
+	if (basis->last_s != 0)
+		json_seconds(json, "last", basis->last_s);
+	if (basis->has_certificate)
+		json_hex(json, "certificate_sha256", basis->certificate, sizeof basis->certificate);
+	json_close_object(json);
+	if (basis->seen != NULL)
+		json_word(json, "seen", basis->seen);
+}
+
 static void add_stripwatch(struct json *json, const struct alert *alert,
 			   const struct rule_info *rule)
 {
@@ -182,6 +213,7 @@ static void add_stripwatch(struct json *json, const struct alert *alert,
 	json_word(json, "reason", alert->finding.reason);
 	if (alert->finding.scope != NULL)
 		json_word(json, "scope", alert->finding.scope);
+	alert_add_basis(json, &alert->finding.basis);
 	json_u64(json, "count", alert->count);
 	json_bool(json, "summary", alert->summary != 0);
 	if (alert->summary != 0) {

@@ -47,6 +47,9 @@ struct alert {
 	char id[ALERT_ID_TEXT]; /* set by alert_identify() */
 };
 
+/* Members "known" and "seen": what the finding rests on besides its session, if anything. */
+void alert_add_basis(struct json *json, const struct finding_basis *basis);
+
 /* An alert on one session: finding and observation, counting 1, not yet identified. */
 struct alert alert_of(const struct finding *finding, const struct observation *observation);
 

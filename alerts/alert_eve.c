@@ -126,6 +126,7 @@ static void add_own(struct json *json, const struct alert *alert)
 	json_word(json, "severity", severity_word(alert->finding.severity));
 	if (alert->finding.scope != NULL)
 		json_word(json, "scope", alert->finding.scope);
+	alert_add_basis(json, &alert->finding.basis);
 	json_u64(json, "count", alert->count);
 	json_bool(json, "summary", alert->summary != 0);
 	json_close_object(json);

@@ -183,6 +183,7 @@ void alert_add_ocsf(struct json *json, const struct alert *alert,
 	json_word(json, "reason", alert->finding.reason);
 	if (alert->finding.scope != NULL)
 		json_word(json, "scope", alert->finding.scope);
+	alert_add_basis(json, &alert->finding.basis);
 	json_bool(json, "summary", alert->summary != 0);
 	json_close_object(json);
 	json_close_object(json);

@@ -88,6 +88,21 @@ struct finding *history_raise(struct verdict *verdict, uint32_t already, enum ru
 	return finding;
 }
 
+static struct finding_basis basis_of_offers(const struct server_memory *server)
+{
+	return (struct finding_basis){
+	    .known = "the server offers STARTTLS",
+	    .seen = "a complete EHLO reply without STARTTLS",
+	    .sessions = server->offers,
+	    .networks = server->network_count,
+	    .networks_more = server->networks_more,
+	    .days = server->offer_days,
+	    .first_s = server->offer_first_s,
+	    .last_s = server->offer_last_s,
+	    .pinned = server->pinned,
+	};
+}
+
 static void say_known_offers(struct finding *finding, const struct server_memory *server)
 {
 	if (server->pinned)
@@ -121,6 +136,7 @@ static void find_starttls_stripped(const struct history *history,
 		return;
 	finding->confidence = stripped->confidence;
 	finding->reason = "not-offered";
+	finding->basis = basis_of_offers(server);
 	sentence_text(finding, "This client was not offered STARTTLS; the server ");
 	say_known_offers(finding, server);
 	int64_t since_s = facts->start_ns / NS_PER_S - SERVER_RECENT_S;
@@ -165,6 +181,14 @@ static void find_plaintext_fallback(const struct history *history,
 	finding->severity = SEVERITY_HIGH;
 	finding->confidence = CONFIDENCE_HIGH;
 	finding->reason = failure->refused ? "later-session-refused" : "later-session-failed";
+	finding->basis = (struct finding_basis){
+	    .known = failure->refused ? "STARTTLS was refused to this client by this server"
+				      : "TLS did not come up between this client and this server",
+	    .seen = "mail accepted without TLS",
+	    .sessions = 1,
+	    .first_s = failure->start_ns / NS_PER_S,
+	    .last_s = failure->time_ns / NS_PER_S,
+	};
 	sentence_text(finding, failure->refused ? "STARTTLS was refused to this client at "
 						: "TLS did not come up for this client at ");
 	sentence_time(finding, failure->time_ns / NS_PER_S);
@@ -172,6 +196,25 @@ static void find_plaintext_fallback(const struct history *history,
 	sentence_count(finding, age_ns < 0 ? 0 : (uint64_t)(age_ns / NS_PER_S), "second");
 	sentence_text(finding, " later it delivered to the same server without TLS: whoever breaks "
 			       "the upgrade gets the mail.");
+}
+
+static struct finding_basis basis_of_certificate(const struct server_memory *server,
+						 const struct server_certificate *previous,
+						 bool issuer)
+{
+	struct finding_basis basis = {
+	    .known = "the server shows another certificate",
+	    .seen = issuer ? "a new key from another issuer"
+			   : "a new key that neither names nor dates explain as a renewal",
+	    .sessions = previous->sessions,
+	    .networks = server->network_count,
+	    .networks_more = server->networks_more,
+	    .first_s = previous->first_s,
+	    .last_s = previous->last_s,
+	    .has_certificate = true,
+	};
+	memcpy(basis.certificate, previous->sha256, sizeof basis.certificate);
+	return basis;
 }
 
 static void find_certificate_changed(const struct history *history,
@@ -198,6 +241,7 @@ static void find_certificate_changed(const struct history *history,
 				  ? CONFIDENCE_HIGH
 				  : CONFIDENCE_MEDIUM;
 	finding->reason = issuer ? "issuer" : "key";
+	finding->basis = basis_of_certificate(server, previous, issuer);
 	sentence_text(finding, "The server shows a key that was never seen there, ");
 	sentence_text(finding, issuer ? "from another issuer"
 				      : "and neither names nor dates make it a renewal");
@@ -210,50 +254,61 @@ static void find_certificate_changed(const struct history *history,
 	sentence_text(finding, ".");
 }
 
-/* TLS versions as people write them. */
-static const char *version_words(uint16_t version)
+/* What a server negotiates, as a phrase. */
+static const char *version_fact(uint16_t version)
 {
-	switch (version) {
-	case 0x0304:
-		return "TLS 1.3";
-	case 0x0303:
-		return "TLS 1.2";
-	case 0x0302:
-		return "TLS 1.1";
-	case 0x0301:
-		return "TLS 1.0";
-	default:
-		return "SSL";
-	}
+	return version >= 0x0304 ? "the server negotiates TLS 1.3"
+				 : "the server negotiates TLS 1.2";
 }
 
-/* Weak TLS where better was usual: said in the finding that there is. */
-static void note_version_regression(const struct history *history,
-				    const struct observation *observation, struct verdict *verdict)
+/*
+ * Weak TLS where better was usual. When the client offered what is usual and the server chose
+ * less, something changed at the server or in between: graver than a client that knows no better,
+ * and told apart from it by its reason. That it was lowered on the way is proved by
+ * tls-downgrade alone. From TLS 1.3 to 1.2 is no weakness and no alert.
+ */
+static void judge_version_regression(const struct history *history,
+				     const struct observation *observation, struct verdict *verdict)
 {
 	const struct session_facts *facts = &observation->facts;
+	struct finding *finding = NULL;
+	for (unsigned i = 0; i < verdict->count && finding == NULL; i++)
+		if (verdict->findings[i].rule == RULE_TLS_WEAK)
+			finding = &verdict->findings[i];
+	if (finding == NULL)
+		return;
 	const struct server_memory *server = history_server(history, &facts->server);
 	if (server == NULL || server->best_sessions < DOWNGRADE_SEEN ||
-	    server->best_version < 0x0303 || facts->tls.version >= server->best_version)
+	    server->best_version < 0x0303 || facts->tls.version >= 0x0303)
 		return;
-	for (unsigned i = 0; i < verdict->count; i++) {
-		struct finding *finding = &verdict->findings[i];
-		if (finding->rule != RULE_TLS_WEAK)
-			continue;
-		sentence_text(finding, " This server negotiated ");
-		sentence_text(finding, version_words(server->best_version));
-		sentence_text(finding, " in ");
-		sentence_count(finding, server->best_sessions, "session");
-		sentence_text(finding, " since ");
-		sentence_time(finding, server->best_first_s);
-		sentence_text(finding, ".");
+	bool offered = facts->tls.offered_version >= server->best_version;
+	if (offered) {
+		finding->reason = "version-regression";
+		finding->severity = SEVERITY_HIGH;
 	}
+	finding->basis = (struct finding_basis){
+	    .known = version_fact(server->best_version),
+	    .seen = offered ? "a lower version chosen by the server although the client offered it"
+			    : "a lower version, the highest that the client offered",
+	    .sessions = server->best_sessions,
+	    .networks = server->network_count,
+	    .networks_more = server->networks_more,
+	    .first_s = server->best_first_s,
+	    .last_s = server->last_s,
+	};
+	sentence_text(finding, server->best_version >= 0x0304
+				   ? " This server negotiated TLS 1.3 in "
+				   : " This server negotiated TLS 1.2 in ");
+	sentence_count(finding, server->best_sessions, "session");
+	sentence_text(finding, " since ");
+	sentence_time(finding, server->best_first_s);
+	sentence_text(finding, offered ? ", and this client offered it." : ".");
 }
 
 void history_findings(struct history *history, const struct observation *observation,
 		      uint32_t already, struct verdict *verdict)
 {
-	note_version_regression(history, observation, verdict);
+	judge_version_regression(history, observation, verdict);
 	find_starttls_stripped(history, observation, already, verdict);
 	find_plaintext_fallback(history, observation, already, verdict);
 	find_certificate_changed(history, observation, already, verdict);

@@ -35,6 +35,13 @@ void history_path_finding(const struct path_state *path, struct finding *finding
 	    .severity = SEVERITY_CRITICAL,
 	    .confidence = CONFIDENCE_HIGH,
 	    .reason = path->network.version == 0 ? "all-networks" : "client-network",
+	    .basis = {.known = "the servers offer STARTTLS, and sessions with them are upgraded",
+		      .seen = "sessions of one path lose it",
+		      .servers = path->servers,
+		      .networks = path->networks,
+		      .usual_percent = path->quiet_percent,
+		      .first_s = path->since_ns / NS_PER_S,
+		      .last_s = path->until_ns / NS_PER_S},
 	};
 	say_path(finding, path);
 }
@@ -141,6 +148,12 @@ void history_find_tap_divergence(struct history *history, const struct observati
 	    [TAP_DIFFERS_CERTIFICATE] = "certificate",
 	    [TAP_DIFFERS_REQUEST] = "request",
 	};
+	static const char *const seen[] = {
+	    [TAP_DIFFERS_OFFER] = "STARTTLS is offered at one tap and not at the other",
+	    [TAP_DIFFERS_REPLY] = "STARTTLS is answered differently at the two taps",
+	    [TAP_DIFFERS_CERTIFICATE] = "the certificates at the two taps differ",
+	    [TAP_DIFFERS_REQUEST] = "STARTTLS is requested at one tap and not at the other",
+	};
 	struct tap_divergence divergence;
 	if (history->taps == NULL && observation->facts.tap != 0)
 		history->taps = tap_match_create(history->budget, &history->config.key,
@@ -153,6 +166,11 @@ void history_find_tap_divergence(struct history *history, const struct observati
 	finding->severity = SEVERITY_CRITICAL;
 	finding->confidence = divergence.proxied ? CONFIDENCE_HIGH : CONFIDENCE_CERTAIN;
 	finding->reason = reasons[divergence.difference];
+	finding->basis = (struct finding_basis){
+	    .known = "the same session was seen at another tap",
+	    .seen = seen[divergence.difference],
+	    .sessions = 1,
+	};
 	sentence_text(finding, "The same session looked different at two taps: ");
 	say_view(history, finding, &divergence, &divergence.here);
 	sentence_text(finding, ", ");

@@ -372,6 +372,11 @@ void policy_findings(const struct policy *policy, const struct dns_memory *dns,
 	finding->severity = SEVERITY_CRITICAL;
 	finding->confidence = violation.confidence;
 	finding->reason = violation.reason;
+	finding->basis = (struct finding_basis){
+	    .known = violation.policy != NULL ? "a stated policy demands TLS"
+					      : "DNS answers that were seen demand TLS",
+	    .seen = violation.words,
+	};
 	if (violation.policy != NULL) {
 		sentence_text(finding, "The policy ");
 		sentence_wire(finding, span_head(span_str(violation.policy), 60));

@@ -476,6 +476,7 @@ void verdict_judge(const struct session_facts *facts, const struct certificate_i
 		struct finding *finding = &verdict->findings[verdict->count];
 		finding->rule = (enum rule)rule;
 		finding->scope = NULL;
+		finding->basis.known = NULL;
 		finding->message[0] = '\0';
 		if (judge_rule((enum rule)rule, &judging, finding))
 			verdict->count++;

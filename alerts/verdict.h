@@ -13,9 +13,30 @@
 
 #include "alerts/rules.h"
 #include "decoders/certificate.h"
+#include "decoders/digest.h"
 #include "decoders/session_facts.h"
 
 #define FINDING_MESSAGE_MAX 256
+
+/*
+ * What a finding rests on besides its own session: what was known, since when and from how many
+ * sessions, and what was seen against it.
+ */
+struct finding_basis {
+	/* A phrase of ours that lives as long as the program. NULL: nothing, and no other is set. */
+	const char *known;
+	const char *seen;  /* likewise */
+	uint64_t sessions; /* earlier ones that know it; 0: not told, as in all numbers here */
+	uint32_t networks; /* client networks among them, at least */
+	uint32_t days;     /* (UTC) on which it was seen */
+	uint32_t servers;
+	unsigned usual_percent;  /* the share that is usually lost, at most */
+	int64_t first_s, last_s; /* when it was seen first and last; seconds since 1970 */
+	bool networks_more;      /* there are more of them */
+	bool pinned;             /* a person said so */
+	bool has_certificate;
+	uint8_t certificate[DIGEST_SHA256_SIZE]; /* the known one's SHA-256 */
+};
 
 struct finding {
 	enum rule rule;
@@ -23,6 +44,7 @@ struct finding {
 	enum confidence confidence;
 	const char *reason; /* a word for programs, [a-z0-9.-]; lives as long as the program */
 	const char *scope;  /* "some-clients", "all-clients" or NULL; lives likewise */
+	struct finding_basis basis;
 	/* One sentence for an analyst; NUL-terminated, printable ASCII of our own making. */
 	char message[FINDING_MESSAGE_MAX];
 };

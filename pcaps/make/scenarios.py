@@ -494,3 +494,22 @@ add("sequences/certificate-renewed", "Postfix server, swaks", "a new key and dat
 	new_certificate("tls12-renewed"), [upgraded("1.2")] * 4)
 add("sequences/certificate-replaced", "Postfix server, swaks", "a new key by another issuer, same name",
 	new_certificate("tls12-replaced"), [upgraded("1.2")] * 3 + [upgraded("1.2", history=["certificate-changed"])])
+
+
+def lower_version(server):
+	"""A server that is set up anew for less than its client would take."""
+	modern = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:%COMPAT"
+
+	def play(lab):
+		for priorities, times in ((modern, 3), (server, 1)):
+			lab.exim_with(priorities)
+			for _ in range(times):
+				lab.msmtp(EXIM_VARIANT, "--tls=on", "--tls-starttls=on", "--tls-certcheck=off", f"--tls-priorities={modern}")
+		lab.exim_with(None)
+	return play
+
+
+add("sequences/version-regression", "Exim server, msmtp (both GnuTLS)", "TLS 1.3, later TLS 1.1 although the client offers 1.3",
+	lower_version("NORMAL:-VERS-ALL:+VERS-TLS1.1:%COMPAT"), [upgraded()] * 3 + [upgraded("1.1", ["tls-weak"])])
+add("sequences/version-lower", "Exim server, msmtp (both GnuTLS)", "its quiet twin: TLS 1.3, later 1.2, which is not weak",
+	lower_version("NORMAL:-VERS-ALL:+VERS-TLS1.2:%COMPAT"), [upgraded()] * 3 + [upgraded("1.2")])

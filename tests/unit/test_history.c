@@ -44,6 +44,7 @@ struct show {
 	uint32_t already;                  /* raised by the present session */
 	char message[FINDING_MESSAGE_MAX]; /* of the last finding */
 	const char *scope, *reason;
+	struct finding_basis basis;
 	enum confidence confidence;
 	enum severity severity;
 	char raised[200];
@@ -89,6 +90,7 @@ static void observe(struct show *show, struct observation *observation, uint32_t
 			sizeof show->raised - strlen(show->raised) - 1);
 		memcpy(show->message, finding->message, sizeof show->message);
 		show->scope = finding->scope;
+		show->basis = finding->basis;
 		show->reason = finding->reason;
 		show->confidence = finding->confidence;
 		show->severity = finding->severity;
@@ -361,6 +363,13 @@ Test(history, messages_say_what_was_known_since_when_and_from_how_many)
 			 "This client was not offered STARTTLS; the server offered it in 7 "
 			 "sessions to 2 client networks since 2026-01-01 00:00 UTC, and to "
 			 "10.0.2.1 at 2026-01-01 00:10 UTC: it is removed on this client's path.");
+	cr_assert_not_null(show.basis.known);
+	cr_assert_not_null(show.basis.seen);
+	cr_expect_eq(show.basis.sessions, 7);
+	cr_expect_eq(show.basis.networks, 2);
+	cr_expect_eq(show.basis.days, 1);
+	cr_expect_eq(show.basis.first_s, 1767225600);
+	cr_expect_eq(show.basis.last_s, 1767226201);
 	show_end(&show);
 }
 
