@@ -203,9 +203,6 @@ static void handle_failure(struct sink_redis *sink, struct redis_link *link,
 	enum redis_reply_class class = outcome->class;
 
 	if (class == REDIS_CLASS_FATAL_ALERT) {
-		/* Redis hung up on the alert: the link is gone, but not in doubt. */
-		if (outcome->failure != REDIS_FINE)
-			redis_topology_drop(sink->topology, link);
 		if (outcome->culprit > 0) {
 			/* Those in front of it go first, then it stands alone. */
 			sink->batch_limit = outcome->culprit;
@@ -215,8 +212,7 @@ static void handle_failure(struct sink_redis *sink, struct redis_link *link,
 			return;
 		class = REDIS_CLASS_FATAL_CONFIG;
 	}
-	if (outcome->failure != REDIS_FINE || class == REDIS_CLASS_ELSEWHERE ||
-	    class == REDIS_CLASS_FATAL_CONFIG)
+	if (class == REDIS_CLASS_ELSEWHERE || class == REDIS_CLASS_FATAL_CONFIG)
 		redis_topology_drop(sink->topology, link);
 	if (outcome->failure == REDIS_CANCELLED && closing_now(sink))
 		return;
@@ -345,12 +341,13 @@ static bool deliver_alerts(struct sink_redis *sink)
 		}
 	}
 	acknowledge(sink, outcome.done);
+	/* Whatever became of the alerts: nothing else may go over a broken link. */
+	if (outcome.failure != REDIS_FINE)
+		redis_topology_drop(sink->topology, link);
 	if (outcome.class == REDIS_CLASS_GOOD) {
 		backoff_reset(&sink->backoff);
 		sink->batch_limit = sink->config.batch_alerts;
 		set_state(sink, SINK_REDIS_DELIVERING, "");
-		if (outcome.failure != REDIS_FINE)
-			redis_topology_drop(sink->topology, link);
 		advance(sink);
 		return true;
 	}
@@ -391,6 +388,8 @@ static bool deliver_sessions(struct sink_redis *sink)
 	    link == NULL ? redis_outcome_of(&error)
 			 : redis_sessions_send(&sink->flight, &sink->session_form, link);
 	land_sessions(sink, outcome.done, true);
+	if (outcome.failure != REDIS_FINE)
+		redis_topology_drop(sink->topology, link);
 	if (outcome.class == REDIS_CLASS_GOOD) {
 		backoff_reset(&sink->backoff);
 		set_state(sink, SINK_REDIS_DELIVERING, "");
@@ -398,8 +397,8 @@ static bool deliver_sessions(struct sink_redis *sink)
 	}
 	if (outcome.class == REDIS_CLASS_MOVED)
 		(void)redis_topology_moved(sink->topology, span_str(outcome.text));
-	else if (outcome.class == REDIS_CLASS_FATAL_ALERT && outcome.failure == REDIS_FINE)
-		land_sessions(sink, 1, false);
+	else if (outcome.class == REDIS_CLASS_FATAL_ALERT)
+		land_sessions(sink, 1, false); /* those in front of it are gone: it is the first */
 	else
 		handle_failure(sink, link, &outcome);
 	return true;

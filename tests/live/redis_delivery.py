@@ -248,7 +248,7 @@ def worst_server(lab):
     for seed, trouble in ((1, 0.1), (2, 0.3)):
         server = FakeRedis(seed, trouble)
         sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}", name=f"box{seed}", batch=16)
-        sensor.run(count=3000, mixed=True, put_wait_ms=10000, drain_ms=120000, pause_ms=1)
+        sensor.run(count=2000, mixed=True, put_wait_ms=10000, drain_ms=120000, pause_ms=1)
         journal, stream = sensor.journal(), server.streams[STREAM]
         distinct = list(dict.fromkeys(stream))
         check(distinct == journal, f"seed {seed}: {len(journal)} raised, {len(distinct)} arrived, or out of order")
