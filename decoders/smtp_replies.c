@@ -104,6 +104,10 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 	if (s->doubt.lost_replies && !code_is_specific(line->code) &&
 	    (line->code == 421 || !is_only_pending(s)) && !fits_behind_head(s, line))
 		return false;
+	/* A second greeting, while the client's hello still waits for its reply. */
+	if (line->code == 220 && head.kind == SMTP_PENDING_COMMAND &&
+	    (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO) && !fits_behind_head(s, line))
+		return false;
 	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
 	if ((specific_misfit || unseen) && fits_behind_head(s, line)) {
 		while (smtp_queue_peek(&s->queue, &head) && !is_the_one(line, &head)) {

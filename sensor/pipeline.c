@@ -135,6 +135,16 @@ void pipeline_destroy(struct pipeline *p)
 
 /* ---- who is who ---- */
 
+/* The segment begins with a command that only a client says. */
+static bool begins_with_command(struct span payload)
+{
+	size_t len = 0;
+	while (len < payload.len && payload.ptr[len] != '\n')
+		len++;
+	struct smtp_command command = smtp_parse_command(span_head(payload, len));
+	return smtp_command_is_certain(&command);
+}
+
 /* Whether the segment's sender is the client, by the handshake or else by the ports. */
 static bool sender_is_client(const struct pipeline *p, const struct tcp_segment *segment)
 {
@@ -144,11 +154,13 @@ static bool sender_is_client(const struct pipeline *p, const struct tcp_segment 
 	bool from_mail = mail_ports_has(&p->config.ports, segment->src.port);
 	if (to_mail != from_mail)
 		return to_mail;
-	/* A server that greets tells itself; otherwise the lower port is the server's. */
+	/* Who replies or commands tells itself; otherwise the lower port is the server's. */
+	const struct span begin = span_head(segment->payload, 64);
 	struct smtp_reply_line reply;
-	if (segment->payload.len >= 4 &&
-	    smtp_parse_reply_line(span_head(segment->payload, 64), &reply))
+	if (begin.len >= 4 && smtp_parse_reply_line(begin, &reply))
 		return false;
+	if (begins_with_command(begin))
+		return true;
 	return segment->dst.port <= segment->src.port;
 }
 
