@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/alert.h"
 
+#include "alerts/baseline_json.h"
 #include "alerts/untrusted.h"
 
 struct alert alert_of(const struct finding *finding, const struct observation *observation)
@@ -200,6 +201,19 @@ void alert_add_basis(struct json *json, const struct finding_basis *basis)
 		json_word(json, "seen", basis->seen);
 }
 
+static void add_exposed(struct json *json, const struct exposure_day *day)
+{
+	json_open_object(json, "exposed");
+	json_seconds(json, "day", day->day * EXPOSURE_DAY_S);
+	json_u64(json, "clients", day->clients);
+	json_u64(json, "sessions", day->sessions);
+	json_open_array(json, "worst");
+	for (unsigned i = 0; i < day->row_count; i++)
+		baseline_json_client(json, &day->rows[i], true);
+	json_close_array(json);
+	json_close_object(json);
+}
+
 static void add_stripwatch(struct json *json, const struct alert *alert,
 			   const struct rule_info *rule)
 {
@@ -220,6 +234,8 @@ static void add_stripwatch(struct json *json, const struct alert *alert,
 		json_time(json, "first", alert->first_ns);
 		json_time(json, "last", alert->last_ns);
 	}
+	if (alert->exposed != NULL)
+		add_exposed(json, alert->exposed);
 	add_evidence(json, alert);
 	add_references(json, rule);
 	json_close_object(json);

@@ -8,6 +8,7 @@
 #ifndef ALERTS_ALERT_H
 #define ALERTS_ALERT_H
 
+#include "alerts/exposure.h"
 #include "alerts/observation.h"
 #include "alerts/record.h"
 #include "alerts/verdict.h"
@@ -39,6 +40,7 @@ struct alert {
 	const struct alert_detail *details;
 	size_t detail_count;
 	struct alert_pcap pcap;
+	const struct exposure_day *exposed; /* the summary of a day; NULL: it is none */
 
 	uint64_t count;            /* sessions that it stands for, at least 1 */
 	uint32_t summary;          /* 0: the alert itself; 1: the summary at its window's end */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/exposure.h"
 
+#include "alerts/sentence.h"
+
 static bool has_word(const char *list, const char *word, size_t len)
 {
 	for (const char *at = list; *at != '\0';) {
@@ -119,4 +121,40 @@ void exposure_day_add(struct exposure_day *day, const struct client_exposure *ex
 	day->rows[at] = *exposure;
 	if (day->row_count < EXPOSURE_DAY_ROWS)
 		day->row_count++;
+}
+
+static void say_list(struct finding *finding, const char *list)
+{
+	for (bool first = true; *list != '\0'; first = false) {
+		size_t len = strcspn(list, " ");
+		sentence_text(finding, first ? "" : ", ");
+		sentence_wire(finding, span_of(list, len));
+		list += len;
+		list += strspn(list, " ");
+	}
+}
+
+void exposure_day_finding(const struct exposure_day *day, struct finding *finding)
+{
+	const struct client_exposure *worst = &day->rows[0];
+	*finding = (struct finding){
+	    .rule = RULE_PLAINTEXT_CREDENTIALS,
+	    .severity = SEVERITY_HIGH,
+	    .confidence = CONFIDENCE_CERTAIN,
+	    .reason = "daily-summary",
+	};
+	sentence_count(finding, day->clients, "client");
+	sentence_text(finding, " sent credentials without TLS in ");
+	sentence_count(finding, day->sessions, "session");
+	sentence_text(finding, " on the day that began at ");
+	sentence_time(finding, day->day * EXPOSURE_DAY_S);
+	sentence_text(finding, day->clients > 1 ? ", most often " : ": ");
+	sentence_address(finding, &worst->client);
+	sentence_text(finding, " (");
+	sentence_count(finding, worst->day_sessions, "session");
+	if (worst->mechanisms[0] != '\0') {
+		sentence_text(finding, " with ");
+		say_list(finding, worst->mechanisms);
+	}
+	sentence_text(finding, ").");
 }

@@ -57,4 +57,9 @@ struct exposure_day {
 /* Counts a client into its day. */
 void exposure_day_add(struct exposure_day *day, const struct client_exposure *exposure);
 
+struct finding;
+
+/* The finding that sums the day up: plaintext-credentials, with the reason "daily-summary". */
+void exposure_day_finding(const struct exposure_day *day, struct finding *finding);
+
 #endif

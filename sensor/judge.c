@@ -289,6 +289,49 @@ static void tell_paths(struct judge *judge, int64_t now_ns, bool finish)
 	}
 }
 
+static bool is_allowed(const struct judge *judge, const struct client_exposure *client)
+{
+	struct alert alert = {.finding = {.rule = RULE_PLAINTEXT_CREDENTIALS, .reason = ""},
+			      .session = {.client = {.addr = client->client}}};
+	for (unsigned i = 0; i < client->server_count; i++) {
+		alert.session.server = client->servers[i];
+		if (!allow_covers(judge->config.allowed, judge->config.allowed_count, &alert))
+			return false;
+	}
+	return true;
+}
+
+/* Once a day: which clients exposed credentials, however often the single alerts were folded. */
+static void tell_day(struct judge *judge, int64_t now_ns, bool finish)
+{
+	const struct judge_config *config = &judge->config;
+	struct exposure_day day = {.row_count = 0};
+	if (!history_due_day(judge->history, now_ns, finish, &day.day) ||
+	    (config->disabled >> RULE_PLAINTEXT_CREDENTIALS & 1) != 0)
+		return;
+	const struct client_exposure *client = NULL;
+	while ((client = history_next_client(judge->history, client)) != NULL)
+		if (client->day == day.day && !is_allowed(judge, client))
+			exposure_day_add(&day, client);
+	if (day.clients == 0)
+		return;
+	int64_t begin_ns = day.day * EXPOSURE_DAY_S * 1000000000;
+	struct alert summary = {
+	    .time_ns = finish ? day.last_s * 1000000000
+			      : begin_ns + INT64_C(1000000000) * EXPOSURE_DAY_S,
+	    .session = {.start_ns = begin_ns},
+	    .exposed = &day,
+	    .count = day.sessions,
+	    .summary = 1,
+	    .first_ns = day.first_s * 1000000000,
+	    .last_ns = day.last_s * 1000000000,
+	};
+	exposure_day_finding(&day, &summary.finding);
+	if (config->has_severity[RULE_PLAINTEXT_CREDENTIALS])
+		summary.finding.severity = config->severity[RULE_PLAINTEXT_CREDENTIALS];
+	send_alert(judge, &summary);
+}
+
 /* Summaries of windows whose time is over. */
 static void close_windows(struct judge *judge, int64_t now_ns)
 {
@@ -339,6 +382,7 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 
 	close_windows(judge, observation->time_ns);
 	tell_paths(judge, observation->time_ns, false);
+	tell_day(judge, observation->time_ns, false);
 	history_context(judge->history, observation, &context);
 	if (config->policy != NULL || judge->dns != NULL)
 		policy_context(config->policy, judge->dns, observation, &context);
@@ -391,12 +435,15 @@ void judge_clock(struct judge *judge, int64_t time_ns)
 {
 	close_windows(judge, time_ns);
 	tell_paths(judge, time_ns, false);
+	tell_day(judge, time_ns, false);
 }
 
 void judge_end(struct judge *judge)
 {
 	close_windows(judge, INT64_MAX);
 	tell_paths(judge, 0, true);
+	if (judge->config.day_at_end)
+		tell_day(judge, 0, true);
 	raised_clear(judge);
 }
 

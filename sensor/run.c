@@ -90,6 +90,7 @@ static struct judge *make_judge(struct run *run)
 	    .policy = run->policy,
 	    .dns = options->dns,
 	    .learn = !options->baseline_readonly,
+	    .day_at_end = run->kind == RUN_WATCH,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
 	    .tap_count = run->tap_count,
