@@ -110,6 +110,11 @@ const struct packet_counters *intake_packet_counters(const struct intake *intake
 	return &intake->packets.counters;
 }
 
+const struct frag_counters *intake_frag_counters(const struct intake *intake)
+{
+	return &intake->packets.frag.counters;
+}
+
 const struct budget *intake_budget(const struct intake *intake)
 {
 	return &intake->budget;

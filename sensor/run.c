@@ -444,6 +444,7 @@ static void add_world(const struct run *run, struct counters *sum)
 	if (run->crew == NULL)
 		return;
 	const struct intake_counters *packets = intake_counters(crew_intake(run->crew));
+	const struct frag_counters *fragments = intake_frag_counters(crew_intake(run->crew));
 	const struct history_counts known = history_counts(judge_history(run->judge));
 
 	sum->packets += packets->frames;
@@ -454,6 +455,7 @@ static void add_world(const struct run *run, struct counters *sum)
 			     known.evicted_sessions + known.evicted_paths + known.evicted_clients +
 			     known.no_memory;
 	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
+	sum->caps_reached += fragments->evicted + fragments->no_memory;
 	sum->caps_reached +=
 	    intake_budget(crew_intake(run->crew))->refused + crew_unread(run->crew);
 	for (unsigned i = 0; i < crew_size(run->crew); i++) {

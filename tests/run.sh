@@ -129,6 +129,7 @@ for kind in "${kinds[@]}"; do
 		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
 		script "property/evasion.py" tests/property/evasion.py "$STRIPWATCH_ASAN"
 		script "property/workers.py" tests/property/workers.py "$STRIPWATCH"
+		script "property/floods.py" tests/property/floods.py "$STRIPWATCH"
 		for target in build/asan/tests/fuzz/fuzz_*; do
 			[ -x "$target" ] && [ -f "$target" ] || continue
 			corpus=tests/fuzz/corpus/${target##*/fuzz_}
