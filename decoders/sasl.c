@@ -64,6 +64,13 @@ static struct span until(struct span s, uint8_t end)
 	return span_head(s, len);
 }
 
+/* As until(), and nothing when the end is not there: what would be shown then is anything. */
+static struct span ended(struct span s, uint8_t end)
+{
+	struct span part = until(s, end);
+	return part.len < s.len ? part : span_head(s, 0);
+}
+
 static bool is_mechanism(struct span mechanism, const char *name, size_t len)
 {
 	return span_equal_nocase(mechanism, span_of(name, len));
@@ -78,9 +85,10 @@ static struct span find_account(struct span mechanism, unsigned step, struct spa
 	if (IS("LOGIN"))
 		return step == 0 ? clear : none;
 	if (IS("PLAIN")) {
-		/* authorization identity NUL authentication identity NUL password */
+		/* authorization identity NUL authentication identity NUL password; with one NUL
+		   alone nobody knows what is missing. */
 		struct span first = until(clear, 0);
-		return first.len < clear.len ? until(span_skip(clear, first.len + 1), 0) : none;
+		return first.len < clear.len ? ended(span_skip(clear, first.len + 1), 0) : none;
 	}
 	if (IS("CRAM-MD5")) {
 		/* account SP digest: the account is what stands before the last blank */
@@ -90,15 +98,26 @@ static struct span find_account(struct span mechanism, unsigned step, struct spa
 		return end > 0 ? span_head(clear, end - 1) : none;
 	}
 	if (IS("XOAUTH2") && clear.len > 5 && memcmp(clear.ptr, "user=", 5) == 0)
-		return until(span_skip(clear, 5), 1);
+		return ended(span_skip(clear, 5), 1);
 	if (IS("OAUTHBEARER")) {
 		/* n,a=account,^A... */
 		for (size_t i = 0; i + 2 < clear.len && clear.ptr[i] != 1; i++)
 			if (clear.ptr[i] == ',' && clear.ptr[i + 1] == 'a' &&
 			    clear.ptr[i + 2] == '=')
-				return until(span_skip(clear, i + 3), ',');
+				return ended(span_skip(clear, i + 3), ',');
 	}
 	return none;
+}
+
+bool sasl_asks_account(struct span challenge)
+{
+	uint8_t clear[16];
+	size_t len = base64_decode(challenge, clear, sizeof clear);
+	const struct span user = span_of("USER", 4);
+
+	/* Some servers ask in words. */
+	return span_equal_nocase(span_head(span_of(clear, len), 4), user) ||
+	       span_equal_nocase(span_head(challenge, 4), user);
 }
 
 size_t sasl_account(struct span mechanism, unsigned step, struct span answer,

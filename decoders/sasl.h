@@ -19,6 +19,9 @@
 size_t sasl_account(struct span mechanism, unsigned step, struct span answer,
 		    char account[SASL_ACCOUNT_MAX]);
 
+/* Whether LOGIN's challenge, the text of a 334, asks for the account: "Username:", "User Name". */
+bool sasl_asks_account(struct span challenge);
+
 /* A mechanism (RFC 4422) that is known by name; see sasl_mechanisms.def. */
 struct sasl_mechanism {
 	const char *name; /* upper case, as it may be shown */

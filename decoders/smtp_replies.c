@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server's side of a session: replies, and which command each one answers. */
+#include "decoders/sasl.h"
 #include "decoders/session_internal.h"
 
 static void count_u32(uint32_t *count)
@@ -513,6 +514,8 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 		note_server_name(s, context, parsed.text);
 	} else if (is_ehlo(r->verb)) {
 		ehlo_line(s, context, &parsed);
+	} else if (parsed.code == 334) {
+		s->auth_asks_account = sasl_asks_account(parsed.text);
 	} else if (r->verb == SMTP_VERB_HELO && parsed.code == 250) {
 		note_server_name(s, context, parsed.text);
 	}

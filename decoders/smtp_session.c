@@ -154,20 +154,28 @@ static void reach_credentials(struct smtp_session *s)
 	smtp_reach(s, MILESTONE_CREDENTIALS);
 }
 
-/* The account of an exchange, where it may be shown. */
+/*
+ * The account of an exchange, where it may be shown. LOGIN's answers tell only by
+ * the questions what they are; an initial response is the account.
+ */
 static void note_account(struct smtp_session *s, const struct smtp_context *context,
 			 struct span answer)
 {
 	char account[SASL_ACCOUNT_MAX];
-	size_t len;
+	struct span mechanism = session_facts_text(&s->facts, TEXT_AUTH_MECHANISM);
+	bool login = span_equal_nocase(mechanism, span_of("LOGIN", 5));
 
-	if (context->redaction->show_accounts) {
-		len = sasl_account(session_facts_text(&s->facts, TEXT_AUTH_MECHANISM), s->auth_step,
-				   answer, account);
-		if (len > 0)
-			(void)session_facts_set_text(&s->facts, context->budget, TEXT_ACCOUNT,
-						     span_of(account, len));
-	}
+	if (!context->redaction->show_accounts || (login && !s->auth_asks_account))
+		return;
+	size_t len = sasl_account(mechanism, s->auth_step, answer, account);
+	if (len > 0)
+		(void)session_facts_set_text(&s->facts, context->budget, TEXT_ACCOUNT,
+					     span_of(account, len));
+}
+
+static void auth_step_over(struct smtp_session *s)
+{
+	s->auth_asks_account = false;
 	if (s->auth_step < UINT8_MAX)
 		s->auth_step++;
 }
@@ -194,10 +202,13 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 	smtp_enter(s, SMTP_STATE_AUTH);
 	s->auth_step = 0;
 	struct span response = smtp_next_token(&rest);
+	s->auth_asks_account = true;
 	if (is_credential(response)) {
 		note_account(s, context, response);
+		auth_step_over(s);
 		reach_credentials(s);
 	}
+	s->auth_asks_account = false;
 }
 
 static void client_mail(struct smtp_session *s, const struct smtp_context *context,
@@ -326,6 +337,7 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 		else
 			s->auth_early = true;
 	}
+	auth_step_over(s);
 	s->auth_challenged = false;
 	push_pending(s, context, SMTP_PENDING_ANSWER, SMTP_VERB_AUTH, 0, no_bytes);
 	return true;

@@ -118,9 +118,10 @@ struct smtp_session {
 	bool upgrade_accepted; /* the 220, seen or beyond doubt */
 	bool upgrade_over;     /* TLS came up or will not */
 	bool client_since_220;
-	bool auth_challenged; /* a 334 waits for its answer */
-	uint8_t auth_step;    /* answers of the exchange so far */
-	bool auth_early;      /* an answer was sent before the 334 */
+	bool auth_challenged;   /* a 334 waits for its answer */
+	bool auth_asks_account; /* the 334 asks for LOGIN's account */
+	uint8_t auth_step;      /* answers of the exchange so far */
+	bool auth_early;        /* an answer was sent before the 334 */
 	bool client_foreign, server_foreign;
 	bool lf_only;            /* the client's DATA line ended in LF alone */
 	bool message_hole;       /* bytes of the message are missing */

@@ -6,9 +6,10 @@
 
 Where tests/transcripts/ runs the session tracker alone, a case here becomes packets, all cases
 become one capture, and what the program says of each is compared: every field of the record that
-the case names, and the exact set of rules that it raised. Every case runs again with each packet
-twice, as a mirror port of both ends delivers it: nothing may change. No word that begins with
-"Secret" (base64 of it included) may stand in any output or evidence.
+the case names, and the exact set of rules that it raised. All cases run again with each packet
+twice, as a mirror port of both ends delivers it: nothing may change. No word that holds "Secret"
+(base64 of it included) may stand in any output or evidence, whatever their format; nor may one
+that holds "Hidden", even where accounts and addresses may be shown.
 
     # a comment
     = stripwatch.outcome=refused smtp.starttls.offered=true    a field of the record, as JSON or as a word
@@ -35,6 +36,7 @@ import codecs
 import json
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -163,13 +165,13 @@ def shown(value):
 	return ",".join(map(str, value)) if isinstance(value, list) else value if isinstance(value, str) else json.dumps(value)
 
 
-def spoken(case):
+def spoken(case, marks):
 	"""Words of the case that must not come out, as they are and as base64 shows them."""
 	words = set()
 	for segment in case.segments:
 		for word in segment.payload.replace(b"\0", b" ").replace(b":", b" ").split():
 			for part in (word, *decoded(word)):
-				if b"Secret" in part:
+				if any(mark in part for mark in marks):
 					words.add(word)
 					words.add(part)
 	return words
@@ -177,18 +179,28 @@ def spoken(case):
 
 def decoded(word):
 	try:
-		return base64.b64decode(word, validate=True).split(b"\0")
+		return re.split(rb"[\0\1 ,=]", base64.b64decode(word, validate=True))
 	except ValueError:
 		return ()
 
 
-def run(program, cases, options, twice, directory):
+# How often all is run: each packet twice, options of the program, what may not come out.
+WAYS = (
+	(False, (), (b"Secret", b"Hidden")),
+	(True, ("--alert-format", "eve"), (b"Secret", b"Hidden")),
+	(False, ("--alert-format", "ocsf", "--log-level", "debug"), (b"Secret", b"Hidden")),
+	(False, ("--show-accounts", "--show-addresses"), (b"Hidden",)),
+)
+
+
+def run(program, cases, options, way, directory):
+	twice, more, marks = way
 	capture = directory / "cases.pcap"
 	write_capture(capture, cases, twice)
 	evidence = directory / "evidence"
 	evidence.mkdir(exist_ok=True)
 	command = [program, "replay", "--sensor", "cases", "--sessions", directory / "sessions", "--alerts", directory / "alerts",
-		"--report", directory / "report.html", "--evidence", evidence, *options, capture]
+		"--report", directory / "report.html", "--evidence", evidence, *more, *options, capture]
 	result = subprocess.run(command, capture_output=True, timeout=300)
 	(directory / "stdout").write_bytes(result.stdout + result.stderr)
 	if result.returncode != 0:
@@ -197,12 +209,11 @@ def run(program, cases, options, twice, directory):
 	for line in open(directory / "sessions"):
 		record = json.loads(line)
 		records.setdefault(record["source"]["port"] - 20000, []).append(record)
-		# A one-sided connection may be told the other way round.
 	outputs = {path: path.read_bytes() for path in (*directory.iterdir(), *evidence.iterdir()) if path.is_file() and path != capture}
 	for number, case in enumerate(cases, 1):
 		failures += judge(case, records.get(number, []), " (every packet twice)" if twice else "")
-		for word in spoken(case):
-			failures += [f"{case.name}: {word.decode(errors='replace')!r} is in {path.name}"
+		for word in spoken(case, marks):
+			failures += [f"{case.name}: {word.decode(errors='replace')!r} is in {path.name} {' '.join(more)}"
 				for path, text in outputs.items() if word in text]
 	for path in evidence.iterdir():
 		path.unlink()
@@ -236,8 +247,8 @@ def main():
 	failures = []
 	with tempfile.TemporaryDirectory() as directory:
 		for options, cases in groups.items():
-			for twice in (False, True):
-				failures += run(program, cases, options, twice, pathlib.Path(directory))
+			for way in WAYS:
+				failures += run(program, cases, options, way, pathlib.Path(directory))
 	for failure in failures:
 		print(failure)
 	print(f"{len(paths)} cases, {len(failures)} differences")
