@@ -67,4 +67,20 @@ enum parse_result link_wifi_radiotap(struct layer *layer, struct vlan_ids *vlan)
 enum parse_result link_wifi_prism(struct layer *layer, struct vlan_ids *vlan);
 enum parse_result link_wifi_avs(struct layer *layer, struct vlan_ids *vlan);
 
+/* The first subframe of an A-MSDU. */
+enum parse_result link_subframe(struct layer *layer, struct vlan_ids *vlan);
+
+/*
+ * Several packets in one frame: true if it is an 802.11 aggregate (A-MSDU). A decoder gives
+ * one segment for a frame, so whoever feeds one takes the aggregate apart before: into frames
+ * of LINKTYPE_AGGREGATED, each a subframe from its LLC header on.
+ */
+#define LINKTYPE_AGGREGATED LINKTYPE_ATM_RFC1483
+
+bool link_aggregate(uint32_t link_type, unsigned fcs_len, struct span frame, uint32_t wire_len,
+		    struct layer *aggregate);
+
+/* The next subframe, whose bytes lie in the frame; false when none is left. */
+bool link_aggregate_next(struct layer *aggregate, struct span *bytes, uint32_t *wire_len);
+
 #endif

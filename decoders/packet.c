@@ -238,6 +238,9 @@ static enum packet_outcome walk_layers(struct packet_decoder *decoder, struct wa
 			decoder->counters.ppp++;
 			result = link_ppp(&walk->layer, &walk->vlan);
 			break;
+		case LAYER_AGGREGATE:
+			result = link_subframe(&walk->layer, &walk->vlan);
+			break;
 		case LAYER_OTHER:
 			return PACKET_OTHER;
 		}

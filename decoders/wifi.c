@@ -17,22 +17,62 @@ enum {
 	FC_PROTECTED = 0x40,
 	FC_ORDER = 0x80,
 	QOS_AMSDU = 0x80,
+	SUBFRAME_HEADER = 14,
 };
 
-/*
- * Of an aggregate (A-MSDU, IEEE 802.11 9.3.2.2) the first subframe is read: a
- * packet holds one segment, and aggregates are not what decrypted captures hold.
- */
-static enum parse_result amsdu_first(struct layer *layer, struct vlan_ids *vlan)
+/* Leaves the header of an aggregate's subframe behind; the layer ends with the subframe. */
+static enum parse_result enter_subframe(struct layer *layer)
 {
 	struct cursor c = cursor_of(layer->bytes);
 	cursor_skip(&c, 12); /* addresses */
 	uint16_t length = cursor_u16(&c);
 	enum parse_result result = layer_enter(layer, &c, LAYER_OTHER);
-	if (result != PARSE_DONE)
-		return result;
-	layer_trim(layer, length);
-	return link_llc(layer, vlan);
+	if (result == PARSE_DONE)
+		layer_trim(layer, length);
+	return result;
+}
+
+enum parse_result link_subframe(struct layer *layer, struct vlan_ids *vlan)
+{
+	enum parse_result result = enter_subframe(layer);
+	return result == PARSE_DONE ? link_llc(layer, vlan) : result;
+}
+
+bool link_aggregate(uint32_t link_type, unsigned fcs_len, struct span frame, uint32_t wire_len,
+		    struct layer *aggregate)
+{
+	enum parse_result result = PARSE_DONE;
+	struct vlan_ids vlan = {.outer = VLAN_NONE, .inner = VLAN_NONE};
+
+	switch (link_type) {
+	case LINKTYPE_IEEE802_11:
+	case LINKTYPE_IEEE802_11_PRISM:
+	case LINKTYPE_IEEE802_11_RADIOTAP:
+	case LINKTYPE_IEEE802_11_AVS:
+	case LINKTYPE_PPI:
+		break;
+	default:
+		return false;
+	}
+	size_t sent = wire_len > frame.len ? wire_len : frame.len;
+	sent = sent > fcs_len ? sent - fcs_len : 0;
+	*aggregate = (struct layer){.bytes = span_head(frame, sent), .wire_len = sent};
+	return link_decode(link_type, aggregate, &vlan, &result) && result == PARSE_DONE &&
+	       aggregate->kind == LAYER_AGGREGATE;
+}
+
+bool link_aggregate_next(struct layer *aggregate, struct span *bytes, uint32_t *wire_len)
+{
+	struct layer subframe = *aggregate;
+	if (subframe.bytes.len == 0 || enter_subframe(&subframe) != PARSE_DONE)
+		return false;
+	*bytes = subframe.bytes;
+	*wire_len = (uint32_t)subframe.wire_len;
+	/* Each but the last is filled up to a multiple of four bytes. */
+	size_t taken = (SUBFRAME_HEADER + subframe.wire_len + 3) / 4 * 4;
+	aggregate->wire_len -= taken < aggregate->wire_len ? taken : aggregate->wire_len;
+	aggregate->bytes = span_skip(aggregate->bytes, taken);
+	return true;
 }
 
 /* padded: the driver filled the header up to a multiple of four bytes. */
@@ -69,10 +109,10 @@ static enum parse_result wifi_frame(struct layer *layer, bool padded, struct vla
 	}
 	if (padded)
 		cursor_skip(&c, (4 - header % 4) % 4);
+	if (aggregate)
+		return layer_enter(layer, &c, LAYER_AGGREGATE);
 	enum parse_result result = layer_enter(layer, &c, LAYER_OTHER);
-	if (result != PARSE_DONE)
-		return result;
-	return aggregate ? amsdu_first(layer, vlan) : link_llc(layer, vlan);
+	return result == PARSE_DONE ? link_llc(layer, vlan) : result;
 }
 
 enum parse_result link_wifi(struct layer *layer, struct vlan_ids *vlan)

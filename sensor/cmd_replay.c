@@ -188,7 +188,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		}
 		if (status != CAPTURE_PACKET)
 			continue;
-		uint64_t ordinal = replay->ordinal++;
+		uint64_t ordinal = replay->ordinal;
 		check_link_type(replay, set, &packet);
 		list_input(replay, set, packet.file_id);
 		if ((ordinal & 0xffff) == 0) {
@@ -196,8 +196,10 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			run_flush(replay->run);
 			run_heartbeat(replay->run, NULL, 0);
 		}
-		if (!filter_admits(replay, &packet))
+		if (!filter_admits(replay, &packet)) {
+			replay->ordinal++;
 			continue;
+		}
 		struct captured_frame frame = {
 		    .bytes = packet.frame,
 		    .window = packet.window,
@@ -209,7 +211,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		    .tap = tap_of_file(replay, set, packet.file_id),
 		    .interface = interface_of_packet(replay, set, &packet),
 		};
-		run_frame(replay->run, &frame);
+		replay->ordinal = run_frame(replay->run, &frame);
 	}
 	struct capture_counts counts = capture_set_counts(set);
 	replay->captures += counts.captures;

@@ -70,7 +70,7 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 			    .link_type = packet.link_type,
 			    .fcs_len = packet.fcs_len,
 			    .time_ns = packet.time_ns,
-			    .ordinal = ordinal++,
+			    .ordinal = ordinal,
 			    .tap = packet.interface_id >= untapped
 				       ? (uint8_t)(packet.interface_id - untapped)
 				       : 0,
@@ -78,7 +78,7 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 					     ? (uint16_t)(packet.interface_id + 1)
 					     : 0,
 			};
-			run_frame(run, &frame);
+			ordinal = run_frame(run, &frame);
 			upkeep(run, live, count, packet.time_ns, &upkeep_ns);
 			break;
 		}

@@ -3,6 +3,7 @@
 
 #include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
+#include "decoders/link.h"
 #include "sensor/counters.h"
 #include "sensor/crew.h"
 #include "sensor/delivery.h"
@@ -422,10 +423,26 @@ bool run_relieve(struct run *run)
 	return crew_relieve(run->crew);
 }
 
-void run_frame(struct run *run, const struct captured_frame *frame)
+uint64_t run_frame(struct run *run, const struct captured_frame *frame)
 {
-	crew_frame(run->crew, frame);
+	struct captured_frame part = *frame;
+	struct layer aggregate;
+
 	run->last_packet_ns = frame->time_ns;
+	if (link_aggregate(frame->link_type, frame->fcs_len, frame->bytes, frame->wire_len,
+			   &aggregate)) {
+		part.link_type = LINKTYPE_AGGREGATED;
+		part.fcs_len = 0;
+		while (link_aggregate_next(&aggregate, &part.bytes, &part.wire_len)) {
+			crew_frame(run->crew, &part);
+			part.ordinal++;
+		}
+	}
+	if (part.ordinal == frame->ordinal) {
+		crew_frame(run->crew, frame);
+		part.ordinal++;
+	}
+	return part.ordinal;
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)

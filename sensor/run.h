@@ -33,8 +33,11 @@ bool run_begin_world(struct run *run, const char *name);
  */
 void run_name_interface(struct run *run, uint16_t interface, const char *name);
 
-/* One frame of the present world. */
-void run_frame(struct run *run, const struct captured_frame *frame);
+/*
+ * One frame of the present world. Returns the next one's ordinal: an 802.11 aggregate holds
+ * several packets, and each has its own.
+ */
+uint64_t run_frame(struct run *run, const struct captured_frame *frame);
 
 /*
  * The pool of windows is at its cap: gives back those that workers are done with. False when
