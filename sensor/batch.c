@@ -157,15 +157,14 @@ static void hold_window(struct batch *batch, struct capture_window *window)
 	batch->full = batch->full || batch->window_count == LIMIT_BATCH_WINDOWS;
 }
 
-bool batch_add_packet(struct batch *batch, unsigned worker, const struct followed_packet *packet,
-		      struct capture_window *window)
+bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_window *window)
 {
 	struct batch_lane *lane = &batch->lanes[worker];
 	struct batch_entry *entry = &lane->entries[lane->count];
-	struct tcp_segment *segment = &entry->packet.segment;
+	struct followed_packet *packet = &entry->packet;
+	struct tcp_segment *segment = &packet->segment;
 
 	entry->kind = BATCH_PACKET;
-	entry->packet = *packet;
 	/* The payload is a part of what the checksum covers. */
 	bool in_frame = inside(segment->checked, packet->frame);
 	const uint8_t *from = in_frame ? packet->frame.ptr : segment->checked.ptr;
@@ -178,10 +177,10 @@ bool batch_add_packet(struct batch *batch, unsigned worker, const struct followe
 	if (window != NULL) {
 		hold_window(batch, window);
 	} else {
-		if (!keep_copy(batch, &entry->packet.frame))
+		if (!keep_copy(batch, &packet->frame))
 			return false;
 		if (in_frame) {
-			to = entry->packet.frame.ptr;
+			to = packet->frame.ptr;
 			segment->checked.ptr = to + (segment->checked.ptr - from);
 		}
 	}

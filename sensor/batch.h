@@ -79,12 +79,19 @@ struct batch *batch_open(struct batch_ring *ring);
 /* The clock is in another beat, for this worker. */
 void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uint64_t ordinal);
 
+/* Where this worker's next packet is to be written; nothing is added yet. */
+static inline struct followed_packet *batch_place(struct batch *batch, unsigned worker)
+{
+	struct batch_lane *lane = &batch->lanes[worker];
+	return &lane->entries[lane->count].packet;
+}
+
 /*
- * A packet for this worker. window: what holds its bytes; they are copied as far as they do
- * not lie in the frame, or all of them without a window. False when there is no memory for that.
+ * Adds the packet that was written there. window: what holds its bytes; they are copied as far
+ * as they do not lie in the frame, or all of them without a window. False when there is no
+ * memory for that.
  */
-bool batch_add_packet(struct batch *batch, unsigned worker, const struct followed_packet *packet,
-		      struct capture_window *window);
+bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_window *window);
 
 /* Answers that a worker passes on to the judge. False when there is no memory for them. */
 bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answers *answers,

@@ -18,7 +18,8 @@ struct crew {
 	uint64_t end;        /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
-	struct flow_key latest; /* of the packet before, and */
+	struct endpoint latest[2]; /* of the packet before, and */
+	uint8_t latest_tap;
 	unsigned latest_worker; /* whose it was */
 	uint64_t unread;
 	bool finished;
@@ -89,14 +90,14 @@ static void *run_judge(void *argument)
 		/* What is asked for was told before: looked at first, it is not missed. */
 		uint64_t asked = atomic_load(&crew->rest_asked);
 		struct choice choice = choose(crew);
-		struct observation observation;
-		const struct dns_answers *answers;
-		if (choice.worker != NULL &&
-		    observation_queue_get(&choice.worker->told, &observation, &answers)) {
+		if (choice.worker != NULL) {
+			const struct dns_answers *answers;
+			const struct observation *observation =
+			    observation_queue_get(&choice.worker->told, &answers);
 			if (answers != NULL)
-				judge_dns(crew->judge, answers, observation.time_ns);
+				judge_dns(crew->judge, answers, observation->time_ns);
 			else
-				judge_observe(crew->judge, &observation);
+				judge_observe(crew->judge, observation);
 			observation_queue_pop(&choice.worker->told);
 			continue;
 		}
@@ -123,9 +124,12 @@ static bool start_threads(struct crew *crew, const struct crew_config *config)
 	if (!crew->has_batches || crew->workers == NULL)
 		return false;
 	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
+	/* What sessions share by luck of their order, not by their own right, is shared out. */
+	struct pipeline_config share = config->pipeline;
+	share.dialogue_ring /= crew->size;
+	share.evidence_ring /= crew->size;
 	for (unsigned i = 0; i < crew->size; i++)
-		if (!worker_start(&crew->workers[i], i, &config->pipeline, &crew->batches,
-				  &crew->judge_wake))
+		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, &crew->judge_wake))
 			return false;
 	sigset_t before;
 	signals_hold(&before);
@@ -209,14 +213,30 @@ void crew_destroy(struct crew *crew)
 
 /* ---- the reader ---- */
 
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && ip_addr_equal(&a->addr, &b->addr);
+}
+
+/* Packets come in trains: most often it is the connection of the packet before. */
+static bool is_latest(const struct crew *crew, const struct followed_packet *packet)
+{
+	const struct endpoint *src = &packet->segment.src, *dst = &packet->segment.dst;
+	unsigned i = src->port == crew->latest[0].port ? 0 : 1;
+	return packet->tap == crew->latest_tap && same_endpoint(src, &crew->latest[i]) &&
+	       same_endpoint(dst, &crew->latest[1 - i]);
+}
+
 static unsigned worker_of(struct crew *crew, const struct followed_packet *packet)
 {
-	uint8_t src_end;
-	struct flow_key key = flow_key_of(&packet->segment, packet->tap, &src_end);
-	if (!flow_key_equal(&key, &crew->latest)) {
+	if (!is_latest(crew, packet)) {
+		uint8_t src_end;
+		struct flow_key key = flow_key_of(&packet->segment, packet->tap, &src_end);
 		/* The upper bits: a worker's table takes the lower ones. */
 		uint64_t hash = flow_key_hash(&crew->deal_key, &key);
-		crew->latest = key;
+		crew->latest[0] = packet->segment.src;
+		crew->latest[1] = packet->segment.dst;
+		crew->latest_tap = packet->tap;
 		crew->latest_worker = (unsigned)(hash * crew->size >> 32);
 	}
 	return crew->latest_worker;
@@ -243,32 +263,50 @@ static void drain(struct crew *crew)
 		judge_observe(crew->judge, &observation);
 }
 
-void crew_frame(struct crew *crew, const struct captured_frame *frame)
+static void frame_inline(struct crew *crew, const struct captured_frame *frame)
 {
 	struct followed_packet packet;
-	bool followed = intake_frame(crew->intake, frame, &packet);
-	const struct dns_answers *dns = intake_dns(crew->intake);
 
-	if (crew->pipeline != NULL) {
-		if (followed)
-			pipeline_packet(crew->pipeline, &packet);
-		else
-			pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
-		drain(crew);
-		if (dns != NULL)
-			judge_dns(crew->judge, dns, frame->time_ns);
-		return;
+	if (intake_frame(crew->intake, frame, &packet))
+		pipeline_packet(crew->pipeline, &packet);
+	else
+		pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
+	drain(crew);
+	const struct dns_answers *dns = intake_dns(crew->intake);
+	if (dns != NULL)
+		judge_dns(crew->judge, dns, frame->time_ns);
+}
+
+static void frame_deal(struct crew *crew, const struct captured_frame *frame)
+{
+	struct batch *batch = open_batch(crew);
+	/* Read straight to where it most often belongs. */
+	struct followed_packet *packet = batch_place(batch, crew->latest_worker);
+	unsigned owner = crew->size; /* nobody */
+
+	if (intake_frame(crew->intake, frame, packet)) {
+		owner = worker_of(crew, packet);
+		if (batch_place(batch, owner) != packet)
+			*batch_place(batch, owner) = *packet;
 	}
-	unsigned owner = followed ? worker_of(crew, &packet) : crew->size;
 	deal_clock(crew, owner, frame->ordinal);
-	if (followed && !batch_add_packet(open_batch(crew), owner, &packet, frame->window))
+	if (owner != crew->size && !batch_add_packet(batch, owner, frame->window))
 		crew->unread++;
 	/* Answers go through a worker, any, so that the judge hears them in their place. */
-	if (dns != NULL && !batch_add_dns(open_batch(crew), 0, dns, frame->time_ns, frame->ordinal))
+	const struct dns_answers *dns = intake_dns(crew->intake);
+	if (dns != NULL && !batch_add_dns(batch, 0, dns, frame->time_ns, frame->ordinal))
 		crew->unread++;
 	crew->end = frame->ordinal + 1;
-	if (crew->batch != NULL && crew->batch->full)
+	if (batch->full)
 		seal(crew);
+}
+
+void crew_frame(struct crew *crew, const struct captured_frame *frame)
+{
+	if (crew->pipeline != NULL)
+		frame_inline(crew, frame);
+	else
+		frame_deal(crew, frame);
 }
 
 void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)

@@ -45,15 +45,18 @@
 
 /*
  * From the reader to the workers. Packets of one worker in a batch: some hundred, so that
- * handing them over costs little of each. Batches under way, in whose windows memory and
- * second-level cache go. A merge of many files may have packets of one batch in as many
- * windows; copies are what reassembled datagrams take.
+ * handing them over costs little of each. Batches under way: they and the windows they hold
+ * should stay in the second-level cache. A merge of many files may have packets of one batch
+ * in as many windows; copies are what reassembled datagrams take.
  */
-#define LIMIT_BATCH_PACKETS 512
-#define LIMIT_BATCHES       6
+#define LIMIT_BATCH_PACKETS 256
+#define LIMIT_BATCHES       4
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_COPIES  (256U << 10)
-/* From a worker to the judge, at least: what it tells while the others catch up. */
+/*
+ * From a worker to the judge, without evidence: what it tells while others catch up. It
+ * is this large at least; twice the largest observation has to fit.
+ */
 #define LIMIT_OBSERVATIONS (256U << 10)
 
 /* All buffers of one worker: a million connections and their dialogues. */
@@ -94,7 +97,7 @@
 /* All of that, with the table of datagrams and the holes in them. */
 #define LIMIT_INTAKE_MEMORY (4 * LIMIT_FRAGMENT_BYTES)
 
-/* The redacted dialogues of one worker: some 10,000 lines. */
+/* The redacted dialogues of all workers together: some 10,000 lines. */
 #define LIMIT_DIALOGUE_RING (1U << 20)
 /* Redacted packets of one alert. */
 #define LIMIT_EVIDENCE_OUT (256U << 10)
@@ -141,7 +144,7 @@
 #define LIMIT_EVIDENCE_PACKETS 64
 #define LIMIT_EVIDENCE_HEADERS 1024
 #define LIMIT_EVIDENCE_PAYLOAD 4096
-/* A worker's ring: some thousand packets, so that those of a session are there when it ends. */
+/* Of all workers together: some thousand packets, so that a session's are there when it ends. */
 #define LIMIT_EVIDENCE_RING (8 * 1024 * 1024)
 /* What one alert's packets may take with their headers. */
 #define LIMIT_EVIDENCE_BYTES (64 * 1024)

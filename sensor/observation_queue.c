@@ -19,11 +19,10 @@ static uint32_t aligned(size_t size)
 	return (uint32_t)((size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1));
 }
 
-bool observation_queue_init(struct observation_queue *queue, size_t max_message)
+bool observation_queue_init(struct observation_queue *queue, size_t size, size_t max_message)
 {
-	uint64_t size = 1U << 16;
 	/* A message lies in one piece: of half the ring's size it fits wherever the last ended. */
-	while (size < 2 * (uint64_t)(max_message + sizeof(struct message) + ALIGNMENT))
+	while (size < 2 * (max_message + sizeof(struct message) + ALIGNMENT))
 		size *= 2;
 	*queue = (struct observation_queue){.size = size};
 	queue->bytes = aligned_alloc(64, size);
@@ -147,12 +146,9 @@ void observation_queue_wait(struct observation_queue *queue)
 	wake_end(&queue->room);
 }
 
-/* The message that the reader is at, what is skipped left behind; NULL: none. */
-static struct message *first(struct observation_queue *queue)
+/* The message at a position, what is skipped left behind. */
+static struct message *at_first(const struct observation_queue *queue, uint64_t position)
 {
-	uint64_t position = atomic_load_explicit(&queue->read, memory_order_relaxed);
-	if (position == atomic_load(&queue->written))
-		return NULL;
 	struct message *message = message_at(queue, position);
 	/* A skip is published together with the message behind it. */
 	return message->skip ? message_at(queue, position + message->size) : message;
@@ -160,27 +156,30 @@ static struct message *first(struct observation_queue *queue)
 
 const struct observation_place *observation_queue_first(struct observation_queue *queue)
 {
-	const struct message *message = first(queue);
-	return message == NULL ? NULL : &message->observation.place;
+	uint64_t position = atomic_load_explicit(&queue->read, memory_order_relaxed);
+	if (position == atomic_load(&queue->written))
+		return NULL;
+	return &at_first(queue, position)->observation.place;
 }
 
-bool observation_queue_get(struct observation_queue *queue, struct observation *observation,
-			   const struct dns_answers **answers)
+const struct observation *observation_queue_get(struct observation_queue *queue,
+						const struct dns_answers **answers)
 {
-	struct message *message = first(queue);
-	if (message == NULL)
-		return false;
-	*observation = message->observation;
+	struct message *message =
+	    at_first(queue, atomic_load_explicit(&queue->read, memory_order_relaxed));
+	struct observation *observation = &message->observation;
 	uint8_t *at = (uint8_t *)(message + 1);
+
 	*answers = message->is_dns ? (const struct dns_answers *)(const void *)at : NULL;
 	if (message->is_dns)
-		return true;
+		return observation;
+	/* What it borrows was the worker's; here it is behind the message. */
 	observation->facts.text.bytes = (char *)at;
 	at += observation->facts.text.len;
 	observation->dialogue.ptr = at;
 	at += observation->dialogue.len;
 	observation->packets.ptr = at;
-	return true;
+	return observation;
 }
 
 void observation_queue_pop(struct observation_queue *queue)

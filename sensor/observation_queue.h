@@ -23,10 +23,11 @@ struct observation_queue {
 };
 
 /*
- * max_message: what observations may take with all that they borrow; the ring has room for
- * two at least. False when out of memory.
+ * size: of the ring, a power of two. max_message: what an observation may take with all that
+ * it borrows; the ring is larger than size where two of these would not fit. False when out
+ * of memory.
  */
-bool observation_queue_init(struct observation_queue *queue, size_t max_message);
+bool observation_queue_init(struct observation_queue *queue, size_t size, size_t max_message);
 void observation_queue_free(struct observation_queue *queue);
 
 /*
@@ -46,11 +47,11 @@ void observation_queue_wait(struct observation_queue *queue);
 const struct observation_place *observation_queue_first(struct observation_queue *queue);
 
 /*
- * Reader: the first; what it borrows is valid until it is popped. Not NULL in *answers: it is
- * these, and of the observation only place and time_ns are meant. False when there is none.
+ * Reader: the first, of which there is one; valid until it is popped. Not NULL in *answers: it
+ * is these, and of the observation only place and time_ns are meant.
  */
-bool observation_queue_get(struct observation_queue *queue, struct observation *observation,
-			   const struct dns_answers **answers);
+const struct observation *observation_queue_get(struct observation_queue *queue,
+						const struct dns_answers **answers);
 void observation_queue_pop(struct observation_queue *queue);
 
 #endif

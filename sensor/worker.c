@@ -88,13 +88,11 @@ bool worker_start(struct worker *worker, unsigned number, const struct pipeline_
 			 DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4);
 	if (config->evidence_ring > 0)
 		largest += config->evidence_out;
-	if (largest < LIMIT_OBSERVATIONS / 2)
-		largest = LIMIT_OBSERVATIONS / 2;
 	*worker = (struct worker){.number = number, .batches = batches, .judge = judge};
 	worker->pipeline = pipeline_create(config);
 	if (worker->pipeline == NULL)
 		return false;
-	if (!observation_queue_init(&worker->told, largest)) {
+	if (!observation_queue_init(&worker->told, LIMIT_OBSERVATIONS, largest)) {
 		pipeline_destroy(worker->pipeline);
 		worker->pipeline = NULL;
 		return false;
