@@ -270,7 +270,7 @@ static void redact(uint8_t *frame, const struct entry *entry, struct span dialog
 			 sum_words(payload, payload_len, odd));
 }
 
-size_t evidence_collect(const struct evidence_ring *ring, const struct evidence_trail *trail,
+size_t evidence_collect(struct evidence_ring *ring, const struct evidence_trail *trail,
 			struct span dialogue, uint8_t *out, size_t cap)
 {
 	uint64_t positions[LIMIT_EVIDENCE_PACKETS];
@@ -279,18 +279,23 @@ size_t evidence_collect(const struct evidence_ring *ring, const struct evidence_
 	size_t len = 0;
 	struct entry entry;
 
-	for (uint64_t position = trail->last;
-	     count < LIMIT_EVIDENCE_PACKETS && read_entry(ring, position, &entry);
-	     position = entry.previous) {
+	uint64_t position = trail->last;
+
+	while (position != 0 && count < LIMIT_EVIDENCE_PACKETS) {
+		if (!read_entry(ring, position, &entry)) {
+			ring->evicted++;
+			break;
+		}
 		size_t size = sizeof(entry.frame) + entry.frame.captured_len;
 
 		if (size > cap - need)
 			break;
 		need += size;
 		positions[count++] = position;
+		position = entry.previous;
 	}
 	while (count > 0) {
-		uint64_t position = positions[--count];
+		position = positions[--count];
 
 		(void)read_entry(ring, position, &entry);
 		memcpy(out + len, &entry.frame, sizeof(entry.frame));

@@ -20,6 +20,7 @@ struct evidence_ring {
 	uint8_t *bytes;
 	size_t size;      /* 0: keeps nothing */
 	uint64_t written; /* bytes ever written: the position of the next packet */
+	uint64_t evicted; /* times that earlier packets were asked for and gone */
 };
 
 /* TLS records of one side as they follow each other in the sequence numbers. */
@@ -77,7 +78,7 @@ struct evidence_frame {
  * which they were kept. dialogue: its redacted lines, "C: text" or "S: text", '\n' between them.
  * Returns the bytes written, at most cap: the oldest packets give way.
  */
-size_t evidence_collect(const struct evidence_ring *ring, const struct evidence_trail *trail,
+size_t evidence_collect(struct evidence_ring *ring, const struct evidence_trail *trail,
 			struct span dialogue, uint8_t *out, size_t cap);
 
 #endif

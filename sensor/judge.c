@@ -225,6 +225,10 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	const struct judge_config *config = &judge->config;
 
 	judge->counters.sent++;
+	if (alert->observation != NULL) {
+		judge->counters.dialogue_cut += alert->observation->dialogue_evicted;
+		judge->counters.evidence_cut += alert->observation->packets_evicted;
+	}
 	buffer_clear(&judge->document);
 	bool identified = alert_identify(alert, &judge->origin, judge->digester);
 	if (identified)

@@ -53,6 +53,9 @@ struct judge_counters {
 	uint64_t unrecorded;      /* sessions whose raised rules found no memory */
 	uint64_t oversized;       /* documents that did not fit their buffer */
 	uint64_t evidence_failed; /* captures that could not be written */
+	/* Alerts that lack the beginning of their dialogue, or of their evidence: others took its
+	   place in the memory for these. */
+	uint64_t dialogue_cut, evidence_cut;
 };
 
 struct judge;

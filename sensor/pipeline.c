@@ -386,9 +386,11 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 					      sizeof p->dialogue, &o->dialogue_evicted);
 		o->dialogue = span_of(p->dialogue, len);
 		if (p->evidence_out != NULL) {
+			uint64_t evicted = p->evidence.evicted;
 			size_t packets = evidence_collect(&p->evidence, &flow->trail, o->dialogue,
 							  p->evidence_out, p->config.evidence_out);
 			o->packets = span_of(p->evidence_out, packets);
+			o->packets_evicted = p->evidence.evicted > evicted;
 		}
 	}
 	session->observed = session->facts.milestones;

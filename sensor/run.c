@@ -498,6 +498,7 @@ static struct counters count_all(const struct run *run)
 	struct counters sum = run->past;
 
 	add_world(run, &sum);
+	sum.caps_reached += judged->dialogue_cut + judged->evidence_cut;
 	sum.findings = judged->raised;
 	sum.alerts_raised = judged->sent;
 	sum.alerts_folded = judged->folded;
@@ -576,6 +577,12 @@ int run_finish(struct run *run)
 			 strerror(evidence_error));
 		run->complete = false;
 	}
+	const struct judge_counters *judged = judge_counters(run->judge);
+	if (judged->dialogue_cut + judged->evidence_cut > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "%" PRIu64 " alerts lack the beginning of their dialogue and %" PRIu64
+			 " of their evidence: the memory for these was full",
+			 judged->dialogue_cut, judged->evidence_cut);
 	if (run->past.caps_reached > 0)
 		log_line(&run->log, LOG_WARNING,
 			 "a cap was reached %" PRIu64 " times (%" PRIu64
