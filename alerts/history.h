@@ -30,6 +30,7 @@
 #include "alerts/observation.h"
 #include "alerts/path_watch.h"
 #include "alerts/server_memory.h"
+#include "alerts/tap_match.h"
 #include "alerts/verdict.h"
 
 struct history_limits {
@@ -96,6 +97,9 @@ bool history_absorbs(const struct history *history, const struct observation *ob
 
 /* How many sessions the last path-downgrade that was found stands for. */
 uint64_t history_raised_lost(const struct history *history);
+
+/* What two taps saw, behind the last tap-divergence that was found. */
+const struct tap_divergence *history_divergence(const struct history *history);
 
 void history_learn(struct history *history, const struct observation *observation);
 

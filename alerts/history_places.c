@@ -100,6 +100,56 @@ static const char *offer_words(enum tri offered)
 	return offered == TRI_TRUE ? "STARTTLS offered" : "STARTTLS not offered";
 }
 
+static void say_reply(struct finding *finding, const struct tap_view *view)
+{
+	if (view->starttls_code == 0) {
+		sentence_text(finding, view->ehlo_refused > 0 ? "EHLO refused" : "EHLO accepted");
+		return;
+	}
+	sentence_text(finding, "STARTTLS answered with ");
+	sentence_number(finding, view->starttls_code);
+}
+
+static void say_command(struct finding *finding, const struct tap_view *view)
+{
+	if (view->masked_command)
+		sentence_text(finding, "the command overwritten");
+	else if (view->ehlo_sent == 0)
+		sentence_text(finding, "HELO alone");
+	else
+		sentence_text(finding, view->requested == TRI_TRUE ? "STARTTLS requested"
+								   : "STARTTLS not requested");
+}
+
+/* The first bytes of a digest: enough to tell two apart by eye. */
+static void say_hex(struct finding *finding, const uint8_t *digest)
+{
+	static const char digits[] = "0123456789abcdef";
+	char hex[17] = {0};
+	for (unsigned i = 0; i < 8; i++) {
+		hex[2 * i] = digits[digest[i] >> 4];
+		hex[2 * i + 1] = digits[digest[i] & 15];
+	}
+	sentence_text(finding, hex);
+}
+
+/* TLS versions as people write them. */
+static const char *version_words(uint16_t version)
+{
+	switch (version) {
+	case 0x0304:
+		return "TLS 1.3";
+	case 0x0303:
+		return "TLS 1.2";
+	case 0x0302:
+		return "TLS 1.1";
+	case 0x0301:
+		return "TLS 1.0";
+	default:
+		return "SSL";
+	}
+}
+
 static void say_view(const struct history *history, struct finding *finding,
 		     const struct tap_divergence *divergence, const struct tap_view *view)
 {
@@ -116,25 +166,38 @@ static void say_view(const struct history *history, struct finding *finding,
 		sentence_text(finding, offer_words(view->offered));
 		break;
 	case TAP_DIFFERS_REPLY:
-		sentence_text(finding, "STARTTLS answered with ");
-		sentence_number(finding, view->starttls_code);
+		say_reply(finding, view);
 		break;
-	case TAP_DIFFERS_CERTIFICATE: {
-		static const char digits[] = "0123456789abcdef";
-		char hex[17] = {0};
-		for (unsigned i = 0; i < 8; i++) {
-			hex[2 * i] = digits[view->certificate_sha256[i] >> 4];
-			hex[2 * i + 1] = digits[view->certificate_sha256[i] & 15];
-		}
+	case TAP_DIFFERS_CERTIFICATE:
 		sentence_text(finding, "certificate ");
-		sentence_text(finding, hex);
+		say_hex(finding, view->certificate_sha256);
 		break;
-	}
-	case TAP_DIFFERS_REQUEST:
-		sentence_text(finding, view->requested == TRI_TRUE ? "STARTTLS requested"
-								   : "STARTTLS not requested");
+	case TAP_DIFFERS_HELLO:
+		sentence_text(finding, version_words(view->version));
+		sentence_text(finding, " of ");
+		sentence_text(finding, version_words(view->offered_version));
+		sentence_text(finding, " offered, hellos ");
+		say_hex(finding, view->hello_random[SIDE_CLIENT]);
+		sentence_text(finding, " and ");
+		say_hex(finding, view->hello_random[SIDE_SERVER]);
+		break;
+	case TAP_DIFFERS_GREETING:
+		sentence_text(finding, view->greeting_masked ? "a greeting of asterisks"
+							     : "the server's greeting");
+		break;
+	case TAP_DIFFERS_INJECTION:
+		sentence_text(finding, view->injection != 0
+					   ? "plaintext at the beginning of TLS"
+					   : "no plaintext there");
+		break;
+	case TAP_DIFFERS_CAPABILITIES:
+		sentence_text(finding, "another list of extensions");
+		break;
+	case TAP_DIFFERS_COMMAND:
+		say_command(finding, view);
 		break;
 	case TAP_SAME:
+	case TAP_DIFFERENCES:
 		break;
 	}
 }
@@ -146,39 +209,52 @@ void history_find_tap_divergence(struct history *history, const struct observati
 	    [TAP_DIFFERS_OFFER] = "offer",
 	    [TAP_DIFFERS_REPLY] = "reply",
 	    [TAP_DIFFERS_CERTIFICATE] = "certificate",
-	    [TAP_DIFFERS_REQUEST] = "request",
+	    [TAP_DIFFERS_HELLO] = "tls-hello",
+	    [TAP_DIFFERS_GREETING] = "greeting",
+	    [TAP_DIFFERS_INJECTION] = "injection",
+	    [TAP_DIFFERS_CAPABILITIES] = "capabilities",
+	    [TAP_DIFFERS_COMMAND] = "command",
 	};
 	static const char *const seen[] = {
 	    [TAP_DIFFERS_OFFER] = "STARTTLS is offered at one tap and not at the other",
 	    [TAP_DIFFERS_REPLY] = "STARTTLS is answered differently at the two taps",
 	    [TAP_DIFFERS_CERTIFICATE] = "the certificates at the two taps differ",
-	    [TAP_DIFFERS_REQUEST] = "STARTTLS is requested at one tap and not at the other",
+	    [TAP_DIFFERS_HELLO] = "the hellos of TLS differ: it ends between the taps",
+	    [TAP_DIFFERS_GREETING] = "the greeting is overwritten at one tap alone",
+	    [TAP_DIFFERS_INJECTION] = "plaintext stands at the beginning of TLS at one tap alone",
+	    [TAP_DIFFERS_CAPABILITIES] = "the lists of extensions differ",
+	    [TAP_DIFFERS_COMMAND] = "a command arrives at one tap and not at the other",
 	};
-	struct tap_divergence divergence;
+	struct tap_divergence *found = &history->divergence;
 	if (history->taps == NULL && observation->facts.tap != 0)
 		history->taps = tap_match_create(history->budget, &history->config.key,
 						 history->config.limits.sessions);
-	if (history->taps == NULL || !tap_match_compare(history->taps, observation, &divergence))
+	if (history->taps == NULL || !tap_match_compare(history->taps, observation, found))
 		return;
 	struct finding *finding = history_raise(verdict, already, RULE_TAP_DIVERGENCE);
 	if (finding == NULL)
 		return;
 	finding->severity = SEVERITY_CRITICAL;
-	finding->confidence = divergence.proxied ? CONFIDENCE_HIGH : CONFIDENCE_CERTAIN;
-	finding->reason = reasons[divergence.difference];
+	finding->confidence = found->proxied ? CONFIDENCE_HIGH : CONFIDENCE_CERTAIN;
+	finding->reason = reasons[found->difference];
 	finding->basis = (struct finding_basis){
 	    .known = "the same session was seen at another tap",
-	    .seen = seen[divergence.difference],
+	    .seen = seen[found->difference],
 	    .sessions = 1,
 	};
 	sentence_text(finding, "The same session looked different at two taps: ");
-	say_view(history, finding, &divergence, &divergence.here);
+	say_view(history, finding, found, &found->here);
 	sentence_text(finding, ", ");
-	say_view(history, finding, &divergence, &divergence.there);
-	sentence_text(finding, divergence.proxied
+	say_view(history, finding, found, &found->there);
+	sentence_text(finding, found->proxied
 				   ? ". It was changed between them, by something that opens a "
 				     "connection of its own."
 				   : ". It was changed between them.");
+}
+
+const struct tap_divergence *history_divergence(const struct history *history)
+{
+	return &history->divergence;
 }
 
 bool history_next_path(struct history *history, int64_t now_ns, int64_t window_ns, bool finish,

@@ -39,6 +39,7 @@ struct history {
 	int64_t exposed_day;    /* with exposures that were not told yet; 0: none */
 	int64_t told_day;       /* the last one that was */
 	uint64_t raised_lost;   /* sessions behind the last path-downgrade */
+	struct tap_divergence divergence; /* behind the last tap-divergence */
 	struct history_counts counts;
 };
 

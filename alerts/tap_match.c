@@ -14,6 +14,8 @@ struct tap_session {
 	bool announced; /* stands among the candidates of its names */
 	bool told;      /* its difference was reported, here or there */
 	bool matched, proxied;
+	bool ambiguous; /* another could have been the counterpart as well */
+	struct endpoint client, server;
 	uint32_t peer_tap;
 	uint64_t peer;
 };
@@ -107,23 +109,39 @@ static struct tap_session *find(const struct tap_match *match, uint32_t tap, uin
 	return lru_table_find(match->sessions, key);
 }
 
-/* The latest session of another tap under these candidates that is free and began in time. */
+/* How much speaks for two sessions being the same: 0, nothing but what they are found by. */
+static unsigned kinship(const struct tap_session *a, const struct tap_session *b)
+{
+	unsigned points = 0;
+	if (ip_addr_equal(&a->server.addr, &b->server.addr) && a->server.port == b->server.port)
+		points += 2;
+	if (ip_addr_equal(&a->client.addr, &b->client.addr))
+		points++;
+	return points;
+}
+
+/* The best, then oldest, session of another tap under these candidates that is free. */
 static struct tap_session *counterpart(const struct tap_match *match,
 				       const struct candidates *candidates,
-				       const struct tap_session *session)
+				       struct tap_session *session, int64_t window_ns)
 {
-	for (uint32_t i = 0; i < candidates->count; i++) {
-		uint32_t at = (candidates->next + CANDIDATES - 1 - i) % CANDIDATES;
+	struct tap_session *best = NULL;
+	unsigned found = 0;
+	for (uint32_t i = candidates->count; i > 0; i--) {
+		uint32_t at = (candidates->next + CANDIDATES - i) % CANDIDATES;
 		const struct candidate *candidate = &candidates->ring[at];
 		int64_t apart = candidate->start_ns - session->start_ns;
-		if (candidate->tap == session->view.tap || apart > TAP_MATCH_NS ||
-		    apart < -TAP_MATCH_NS)
+		if (candidate->tap == session->view.tap || apart > window_ns || apart < -window_ns)
 			continue;
 		struct tap_session *other = find(match, candidate->tap, candidate->session);
-		if (other != NULL && !other->matched)
-			return other;
+		if (other == NULL || other->matched)
+			continue;
+		found++;
+		if (best == NULL || kinship(session, other) > kinship(session, best))
+			best = other;
 	}
-	return NULL;
+	session->ambiguous = found > 1;
+	return best;
 }
 
 static void announce(struct candidates *candidates, const struct tap_session *session)
@@ -142,6 +160,8 @@ static void marry(struct tap_session *one, struct tap_session *other, bool proxi
 {
 	one->matched = other->matched = true;
 	one->proxied = other->proxied = proxied;
+	one->ambiguous |= other->ambiguous;
+	other->ambiguous = one->ambiguous;
 	one->peer_tap = other->view.tap;
 	one->peer = other->view.session;
 	other->peer_tap = one->view.tap;
@@ -157,7 +177,7 @@ static void match_connection(struct tap_match *match, struct tap_session *sessio
 	struct candidates *candidates = get(match, match->connections, key);
 	if (candidates == NULL)
 		return;
-	struct tap_session *other = counterpart(match, candidates, session);
+	struct tap_session *other = counterpart(match, candidates, session, TAP_CONNECTION_NS);
 	if (other != NULL)
 		marry(session, other, false);
 	else
@@ -178,18 +198,32 @@ static void match_names(struct tap_match *match, struct tap_session *session,
 	struct candidates *candidates = get(match, match->names, key);
 	if (candidates == NULL)
 		return;
-	struct tap_session *other = counterpart(match, candidates, session);
+	struct tap_session *other = counterpart(match, candidates, session, TAP_MATCH_NS);
 	if (other != NULL)
 		marry(session, other, true);
 	else
 		announce(candidates, session);
 }
 
-static void look(struct tap_view *view, const struct observation *observation)
+static void look_at_capabilities(const struct tap_match *match, struct tap_view *view,
+				 const struct session_facts *facts)
+{
+	struct span text = session_facts_text(facts, TEXT_CAPABILITIES);
+	view->capabilities_hash = siphash(&match->key, text);
+	text = span_head(text, sizeof view->capabilities);
+	view->capabilities_len = (uint8_t)text.len;
+	if (text.len > 0)
+		memcpy(view->capabilities, text.ptr, text.len);
+}
+
+static void look(const struct tap_match *match, struct tap_view *view,
+		 const struct observation *observation)
 {
 	const struct session_facts *facts = &observation->facts;
-	if ((facts->milestones & MILESTONE_EHLO_REPLY) != 0)
+	if ((observation->new_milestones & MILESTONE_EHLO_REPLY) != 0) {
 		view->offered = facts->offered;
+		look_at_capabilities(match, view, facts);
+	}
 	if ((facts->milestones & MILESTONE_STARTTLS_REPLY) != 0)
 		view->starttls_code = facts->starttls_code;
 	if ((facts->milestones & MILESTONE_CERTIFICATE) != 0) {
@@ -197,23 +231,69 @@ static void look(struct tap_view *view, const struct observation *observation)
 		memcpy(view->certificate_sha256, facts->tls.certificate_sha256,
 		       sizeof view->certificate_sha256);
 	}
-	view->closed = (facts->milestones & MILESTONE_CLOSED) != 0;
+	if (facts->tls.has_ja3 && facts->tls.has_ja3s) {
+		view->has_hellos = true;
+		view->version = facts->tls.version;
+		view->offered_version = facts->tls.offered_version;
+		memcpy(view->hello_random, facts->tls.hello_random, sizeof view->hello_random);
+		memcpy(view->ja3, facts->tls.ja3, sizeof view->ja3);
+		memcpy(view->ja3s, facts->tls.ja3s, sizeof view->ja3s);
+	}
+	view->injection = facts->injection;
+	view->greeting_masked = facts->greeting_masked;
+	view->masked_command = facts->masked_command;
+	view->closed = (facts->milestones & MILESTONE_CLOSED) != 0 &&
+		       (facts->concluded || facts->client_quit) &&
+		       facts->visibility == VISIBILITY_FULL;
 	view->requested = facts->requested;
+	view->ehlo_sent = facts->ehlo_sent;
+	view->ehlo_refused = facts->ehlo_refused;
 }
 
-static enum tap_difference differ(const struct tap_view *a, const struct tap_view *b)
+/* A connection of its own may be another session of that client: random bytes then tell nothing. */
+static bool hellos_differ(const struct tap_view *a, const struct tap_view *b, bool proxied)
 {
-	if (a->offered != TRI_UNKNOWN && b->offered != TRI_UNKNOWN && a->offered != b->offered)
+	if (!proxied && memcmp(a->hello_random, b->hello_random, sizeof a->hello_random) != 0)
+		return true;
+	return a->offered_version != b->offered_version || a->version != b->version ||
+	       memcmp(a->ja3, b->ja3, sizeof a->ja3) != 0 ||
+	       memcmp(a->ja3s, b->ja3s, sizeof a->ja3s) != 0;
+}
+
+/* What became of the commands is known at the end. */
+static enum tap_difference differ_at_end(const struct tap_view *a, const struct tap_view *b)
+{
+	if (a->ehlo_sent > 0 && b->ehlo_sent > 0 && (a->ehlo_refused > 0) != (b->ehlo_refused > 0))
+		return TAP_DIFFERS_REPLY;
+	if (a->injection != b->injection)
+		return TAP_DIFFERS_INJECTION;
+	if (a->greeting_masked != b->greeting_masked)
+		return TAP_DIFFERS_GREETING;
+	if ((a->ehlo_sent > 0) != (b->ehlo_sent > 0) || a->masked_command != b->masked_command)
+		return TAP_DIFFERS_COMMAND;
+	if (a->requested != TRI_UNKNOWN && b->requested != TRI_UNKNOWN &&
+	    a->requested != b->requested)
+		return TAP_DIFFERS_COMMAND;
+	return TAP_SAME;
+}
+
+static enum tap_difference differ(const struct tap_session *one, const struct tap_session *other)
+{
+	const struct tap_view *a = &one->view, *b = &other->view;
+	bool replied = a->offered != TRI_UNKNOWN && b->offered != TRI_UNKNOWN;
+	if (replied && a->offered != b->offered)
 		return TAP_DIFFERS_OFFER;
 	if (a->starttls_code != 0 && b->starttls_code != 0 && a->starttls_code != b->starttls_code)
 		return TAP_DIFFERS_REPLY;
 	if (a->has_certificate && b->has_certificate &&
 	    memcmp(a->certificate_sha256, b->certificate_sha256, sizeof a->certificate_sha256) != 0)
 		return TAP_DIFFERS_CERTIFICATE;
-	if (a->closed && b->closed && a->requested != TRI_UNKNOWN && b->requested != TRI_UNKNOWN &&
-	    a->requested != b->requested)
-		return TAP_DIFFERS_REQUEST;
-	return TAP_SAME;
+	/* One client may say hello in several ways: only where there is no doubt who is who. */
+	if (a->has_hellos && b->has_hellos && !one->ambiguous && hellos_differ(a, b, one->proxied))
+		return TAP_DIFFERS_HELLO;
+	if (replied && a->capabilities_hash != b->capabilities_hash)
+		return TAP_DIFFERS_CAPABILITIES;
+	return a->closed && b->closed ? differ_at_end(a, b) : TAP_SAME;
 }
 
 bool tap_match_compare(struct tap_match *match, const struct observation *observation,
@@ -230,16 +310,18 @@ bool tap_match_compare(struct tap_match *match, const struct observation *observ
 		session->view.tap = facts->tap;
 		session->view.session = facts->id;
 		session->start_ns = facts->start_ns;
+		session->client = facts->client;
+		session->server = facts->server;
 		match_connection(match, session, facts);
 	}
-	look(&session->view, observation);
+	look(match, &session->view, observation);
 	match_names(match, session, facts);
 	if (!session->matched || session->told)
 		return false;
 	struct tap_session *other = find(match, session->peer_tap, session->peer);
 	if (other == NULL)
 		return false;
-	divergence->difference = differ(&session->view, &other->view);
+	divergence->difference = differ(session, other);
 	if (divergence->difference == TAP_SAME)
 		return false;
 	session->told = other->told = true;

@@ -115,6 +115,8 @@ struct session_tls {
 	uint8_t alert_level[2]; /* first clear alert of each side (enum side); 0: none */
 	uint8_t alert_description[2];
 	uint8_t ja3[16], ja3s[16];      /* MD5 digests */
+	uint8_t hello_random[2][8]; /* eight bytes of each hello's random, by enum side: the same
+				       only in the same handshake */
 	uint8_t certificate_sha256[32]; /* of the leaf's DER; all zero: none visible */
 	uint32_t certificate_id;        /* of the sensor's certificate cache; 0: none visible */
 	uint32_t certificate_problems;  /* enum certificate_problem bits, judged at packet time */

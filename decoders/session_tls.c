@@ -166,12 +166,21 @@ static void give_hellos(struct smtp_session *s, const struct smtp_context *conte
 	drop_hello(s, context);
 }
 
+/* From the middle: the first four may be a time, the last eight a sentinel (RFC 8446 4.1.3). */
+static void keep_random(struct session_tls *tls, enum side side, const struct tls_hello *hello)
+{
+	struct span random = span_skip(hello->random, 8);
+	if (random.len >= sizeof tls->hello_random[side])
+		memcpy(tls->hello_random[side], random.ptr, sizeof tls->hello_random[side]);
+}
+
 static void note_hello(struct smtp_session *s, const struct smtp_context *context,
 		       const struct tls_hello *hello, bool client)
 {
 	struct smtp_found *found = context->found;
 	struct session_facts *f = &s->facts;
 
+	keep_random(&f->tls, client ? SIDE_CLIENT : SIDE_SERVER, hello);
 	if (client) {
 		(void)session_facts_set_text(f, context->budget, TEXT_SNI, hello->server_name);
 		keep_client_hello(s, context, hello);

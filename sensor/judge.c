@@ -2,6 +2,7 @@
 #include "sensor/judge.h"
 
 #include "alerts/alert.h"
+#include "alerts/deferred.h"
 #include "alerts/history.h"
 #include "alerts/record.h"
 #include "alerts/throttle.h"
@@ -32,6 +33,7 @@ struct judge {
 	struct record_origin origin;
 	struct raised_table raised;
 	struct throttle *throttle;
+	struct deferred *deferred; /* made when taps first differ */
 	struct history *history; /* of the present world */
 	struct dns_memory *dns;  /* likewise; NULL: DNS answers are not looked at */
 	struct buffer document, line;
@@ -154,6 +156,7 @@ void judge_destroy(struct judge *judge)
 		return;
 	raised_clear(judge);
 	throttle_destroy(judge->throttle);
+	deferred_destroy(judge->deferred);
 	history_destroy(judge->history);
 	dns_memory_destroy(judge->dns);
 	buffer_free(&judge->document);
@@ -376,6 +379,42 @@ static void raise_alert(struct judge *judge, struct alert *alert)
 		judge->counters.folded++;
 }
 
+/* What each of the two taps saw, beside the sentence that says how they differ. */
+static void defer_divergence(struct judge *judge, struct alert *alert)
+{
+	const struct tap_divergence *found = history_divergence(judge->history);
+	const struct tap_view *here = &found->here, *there = &found->there;
+	const char *a = record_tap_name(&judge->origin, here->tap);
+	const char *b = record_tap_name(&judge->origin, there->tap);
+	const struct alert_detail details[] = {
+	    {.name = "tap_a", .text = span_str(a == NULL ? "" : a)},
+	    {.name = "tap_a_extensions",
+	     .text = span_of(here->capabilities, here->capabilities_len)},
+	    {.name = "tap_a_starttls_reply", .number = here->starttls_code},
+	    {.name = "tap_b", .text = span_str(b == NULL ? "" : b)},
+	    {.name = "tap_b_extensions",
+	     .text = span_of(there->capabilities, there->capabilities_len)},
+	    {.name = "tap_b_starttls_reply", .number = there->starttls_code},
+	};
+	alert->details = details;
+	alert->detail_count = sizeof details / sizeof details[0];
+	if (judge->deferred == NULL)
+		judge->deferred = deferred_create(&judge->budget, LIMIT_DEFERRED);
+	if (judge->deferred == NULL ||
+	    !deferred_add(judge->deferred, alert, alert->time_ns + LIMIT_TAPS_SETTLE_NS))
+		raise_alert(judge, alert);
+	alert->details = NULL;
+	alert->detail_count = 0;
+}
+
+/* Of what two taps saw, that which nothing changes any more. */
+static void tell_divergences(struct judge *judge, int64_t now_ns)
+{
+	struct alert *alert;
+	while (judge->deferred != NULL && (alert = deferred_next(judge->deferred, now_ns)) != NULL)
+		raise_alert(judge, alert);
+}
+
 void judge_observe(struct judge *judge, const struct observation *observation)
 {
 	const struct judge_config *config = &judge->config;
@@ -384,6 +423,7 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	uint32_t before = raised_get(judge, session), rules = before;
 	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
 
+	tell_divergences(judge, observation->time_ns);
 	close_windows(judge, observation->time_ns);
 	tell_paths(judge, observation->time_ns, false);
 	tell_day(judge, observation->time_ns, false);
@@ -409,7 +449,10 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 		struct alert alert = alert_of(finding, observation);
 		if (finding->rule == RULE_PATH_DOWNGRADE)
 			alert.count = history_raised_lost(judge->history);
-		raise_alert(judge, &alert);
+		if (finding->rule == RULE_TAP_DIVERGENCE)
+			defer_divergence(judge, &alert);
+		else
+			raise_alert(judge, &alert);
 	}
 	history_learn(judge->history, observation);
 	if (closed) {
@@ -437,6 +480,7 @@ uint64_t judge_dns_evicted(const struct judge *judge)
 
 void judge_clock(struct judge *judge, int64_t time_ns)
 {
+	tell_divergences(judge, time_ns);
 	close_windows(judge, time_ns);
 	tell_paths(judge, time_ns, false);
 	tell_day(judge, time_ns, false);
@@ -444,6 +488,7 @@ void judge_clock(struct judge *judge, int64_t time_ns)
 
 void judge_end(struct judge *judge)
 {
+	tell_divergences(judge, INT64_MAX);
 	close_windows(judge, INT64_MAX);
 	tell_paths(judge, 0, true);
 	if (judge->config.day_at_end)

@@ -119,6 +119,9 @@
 /* Servers and clients in the file: those unseen for longest go first. About 400 bytes each. */
 #define LIMIT_BASELINE_SERVERS 1000000
 #define LIMIT_BASELINE_CLIENTS 1000000
+/* What two taps saw is told this long after both sides; so many wait, further ones leave at once. */
+#define LIMIT_TAPS_SETTLE_NS 5000000000LL
+#define LIMIT_DEFERRED       1024
 /* Between two saves of the baseline: what kill -9 may cost. */
 #define LIMIT_BASELINE_SAVE_NS 5000000000LL
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */

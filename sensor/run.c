@@ -254,7 +254,8 @@ static void configure_crew(struct run *run)
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
 	    .evidence_out = LIMIT_EVIDENCE_OUT,
 	    .certificates = LIMIT_CERTIFICATES,
-	    .always_dialogue = run->policy != NULL || options->taps.count > 1,
+	    .always_dialogue =
+		run->policy != NULL || options->dns || options->taps.count > 1,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */
 	if (getrandom(&run->crew_config.pipeline.hash_key, sizeof run->crew_config.pipeline.hash_key, 0) < 0)

@@ -656,6 +656,111 @@ def everybody_loses_tls(w):
 	w.expect("path-downgrade", reason="all-networks", count=16)  # the summary
 
 
+# ---- taps ----
+
+def both(w, time, client, server, inside, outside, skew=0.1, proxied=False, **how):
+	"""A session as two taps see it: the same packets, or two connections with other numbers."""
+	state = w.rng.getstate()
+	port = w.session(time, client, server, inside, tap="inside", **how)
+	w.rng.setstate(state)  # the same TLS bytes
+	if proxied:
+		how["isn"] = (77, 99)
+		w.session(time + skew, "192.0.2.99", server, outside, tap="outside", **how)
+	else:
+		w.session(time + skew, client, server, outside, tap="outside", client_port=port, **how)
+
+
+@scenario
+def taps_see_the_same(w):
+	w.look_at("tap-divergence")
+	both(w, 0, A, MX, "upgraded", "upgraded", isn=(1, 2))
+	both(w, 10, A, MX, "stripped", "stripped", isn=(1, 2))
+	both(w, 20, B, MX, "upgraded", "upgraded", proxied=True)
+
+
+@scenario
+def stripped_between_the_taps(w):
+	w.look_at("tap-divergence")
+	both(w, 0, A, MX, "upgraded", "upgraded")
+	both(w, 10, A, MX, "stripped", "ignored")
+	w.session(100, B, MX, "offered-quit", tap="inside")
+	w.expect("tap-divergence", severity=99, confidence="certain", reason="offer",
+		message="outside saw STARTTLS offered, inside saw STARTTLS not offered")
+
+
+@scenario
+def proxied_and_stripped_between_the_taps(w):
+	w.look_at("tap-divergence")
+	both(w, 10, A, MX, "stripped", "ignored", proxied=True)
+	w.expect("tap-divergence", severity=99, confidence="high", reason="offer")
+
+
+@scenario
+def taps_with_other_clocks(w):
+	w.look_at("tap-divergence")
+	both(w, 10, A, MX, "stripped", "ignored", skew=4)
+	both(w, 40, A, MX, "upgraded", "upgraded", skew=-4, proxied=True)
+	both(w, 60, B, MX, "stripped", "ignored", skew=-4, proxied=True)
+	w.expect("tap-divergence", reason="offer")
+	w.expect("tap-divergence", reason="offer")
+
+
+@scenario
+def tls_ends_between_the_taps(w):
+	"""The hellos are of the same kind, but not the same: TLS 1.3 hides the certificate, not this."""
+	w.look_at("tap-divergence")
+	port = w.session(0, A, MX, "upgraded", tap="inside")
+	w.session(0.1, A, MX, "upgraded", tap="outside", client_port=port)
+	w.expect("tap-divergence", reason="tls-hello", confidence="certain")
+
+
+@scenario
+def only_one_tap_saw_it(w):
+	w.look_at("tap-divergence")
+	w.session(0, A, MX, "stripped", tap="inside")
+	w.session(60, A, MX, "upgraded", tap="outside")
+	w.session(120, B, MX, "stripped", tap="inside", client_name="b.example")
+	w.session(121, B, MX, "upgraded", tap="outside", client_name="c.example")
+
+
+@scenario
+def refused_between_the_taps(w):
+	w.look_at("tap-divergence")
+	both(w, 0, A, MX, "refused-454-mail", "ignored")
+	w.expect("tap-divergence", reason="command")
+
+
+@scenario
+def ehlo_refused_between_the_taps(w):
+	w.look_at("tap-divergence")
+	both(w, 0, A, MX, "ehlo-refused", "helo")
+	w.expect("tap-divergence", reason="command")
+
+
+@scenario
+def masked_between_the_taps(w):
+	w.look_at("tap-divergence")
+	both(w, 0, A, MX, "masked", "ignored")
+	w.expect("tap-divergence", reason="offer")
+
+
+@scenario
+def a_tap_with_holes_claims_nothing(w):
+	w.look_at("tap-divergence")
+	port = w.session(0, A, MX, "ignored", tap="outside")
+	w.session(0.1, A, MX, "stripped", tap="inside", client_port=port,
+		drop=lambda s: s.side == SERVER and b"8BITMIME" in s.payload)
+
+
+@scenario
+def many_sessions_at_once_through_a_proxy(w):
+	"""Same names, same client, one after the other within the window; one kind each time."""
+	w.look_at("tap-divergence")
+	for i in range(20):
+		both(w, i * 0.7, A, MX, "upgraded" if i % 3 else "offered-quit", "upgraded" if i % 3 else "offered-quit",
+			proxied=True, skew=2.5)
+
+
 # ---- policy and DNS ----
 
 STS = "version: STSv1\r\nmode: enforce\r\nmx: *.example\r\nmax_age: 604800\r\n"
