@@ -85,7 +85,7 @@ bool stream_in_order(struct stream_pool *pool, struct stream *s, enum side from,
 		return false;
 	/* A FIN or an excused byte stands in front of it; the first bytes' checksum is looked at. */
 	if (has_flag(s, from, STREAM_FIN_SEEN) || is_excused(s, from) ||
-	    s->count[from].delivered == 0)
+	    !has_flag(s, from, STREAM_DELIVERED))
 		return false;
 	/* What it acknowledges is there: no bytes to wait for, and nothing to learn from it. */
 	bool is_known = (known & STREAM_KNOWN) != 0;

@@ -118,6 +118,7 @@ enum stream_flag {
 	STREAM_NO_HISTORY = 1U << 11,  /* retransmissions are not compared */
 	STREAM_OFFLOAD = 1U << 12,     /* its checksums prove nothing */
 	STREAM_SUMS_GOOD = 1U << 13,   /* its checksums are right */
+	STREAM_DELIVERED = 1U << 14,   /* a DATA event was given */
 };
 
 /* One side; private but for what the functions below tell. */
@@ -129,23 +130,15 @@ struct stream_side {
 			    peer acknowledged bytes that were not seen, beyond it */
 };
 
-struct stream_count {
-	uint64_t delivered; /* bytes in DATA events */
-	uint64_t gap;       /* bytes in GAP events */
-	uint32_t duplicate; /* bytes that came again; saturates */
-	uint32_t conflict;  /* of those, bytes that differed; saturates */
-};
-
 struct stream_cold;
 
-/* Embedded in the flow. What the fast path touches is in the first 64 bytes. */
+/* Embedded in the flow: one cache line. */
 struct stream {
 	struct stream_cold *cold; /* from the budget, while there is something to keep */
 	struct stream_side side[2];
 	uint16_t flags[2]; /* enum stream_flag */
 	uint8_t fast;      /* bit per side: stream_fast() may decide */
 	uint8_t excused;   /* bit per side: next counts one acknowledged byte that may be a FIN */
-	struct stream_count count[2];
 };
 
 /* The segment or the tick under hand between push and the last pull. Private. */
@@ -260,12 +253,6 @@ static inline bool stream_closed(const struct stream *stream)
 static inline bool stream_midstream(const struct stream *stream)
 {
 	return ((stream->flags[0] | stream->flags[1]) & STREAM_SYN_SEEN) == 0;
-}
-
-/* Bytes of the side that were skipped. */
-static inline uint64_t stream_skipped(const struct stream *stream, enum side side)
-{
-	return stream->side[side].offset - stream->count[side].delivered - stream->count[side].gap;
 }
 
 /*

@@ -192,7 +192,6 @@ static void reopen(struct stream_pool *pool, struct stream *s, enum side x, stru
 	clear_excuse(s, x);
 	side->next = h->reopen_at;
 	side->offset -= h->reopen_len;
-	s->count[x].gap -= h->reopen_len;
 	if (side->skip == skip_left)
 		side->skip = h->reopen_skip;
 	side->edge = side->next;
@@ -336,6 +335,6 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	if (len <= 1 && seq == s->side[from].next - 1 && !step->jump)
 		stream_step_consume(step,
 				    len); /* a keep-alive (RFC 9293 3.8.4), its byte is garbage */
-	if (s->count[from].delivered == 0 && step->left.len > 0)
+	if (!has_flag(s, from, STREAM_DELIVERED) && step->left.len > 0)
 		learn_checksums(pool, s, from, segment);
 }

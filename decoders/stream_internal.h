@@ -116,11 +116,6 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static inline void add_saturating(uint32_t *sum, uint32_t n)
-{
-	*sum = n > UINT32_MAX - *sum ? UINT32_MAX : *sum + n;
-}
-
 static inline uint8_t side_bit(enum side x)
 {
 	return (uint8_t)(1U << x);

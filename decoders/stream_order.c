@@ -133,7 +133,7 @@ void stream_emit_data(struct stream_pool *pool, struct stream *s, enum side x, s
 	stream_event_init(event, STREAM_DATA, s, x, time_ns, ordinal);
 	event->bytes = bytes;
 	stream_history_add(pool, s, x, bytes);
-	s->count[x].delivered += bytes.len;
+	set_flag(s, x, STREAM_DELIVERED);
 	advance(s, x, (uint32_t)bytes.len);
 }
 
@@ -143,7 +143,6 @@ void stream_emit_gap(struct stream_pool *pool, struct stream *s, enum side x, ui
 	stream_event_init(event, STREAM_GAP, s, x, time_ns, ordinal);
 	event->gap_len = len;
 	event->in_skip = len > 0 && len <= s->side[x].skip;
-	s->count[x].gap += len;
 	set_flag(s, x, STREAM_GAPS);
 	pool->counters.gaps++;
 	pool->counters.gap_bytes += len;

@@ -56,14 +56,12 @@ static bool place_again(struct stream_pool *pool, struct stream *s, uint32_t n,
 		step_refuse(step);
 		return false;
 	}
-	add_saturating(&s->count[x].duplicate, n);
 	pool->counters.duplicate_bytes += n;
 	if (conflict) {
 		uint32_t len = diff.to - diff.from;
 		stream_event_init(event, STREAM_CONFLICT, s, x, step->time_ns, step->ordinal);
 		event->bytes = span_of(step->left.ptr + diff.from, len);
 		event->offset = offset_of(s, x, step->seq + diff.from);
-		add_saturating(&s->count[x].conflict, len);
 		pool->counters.conflicts++;
 		pool->counters.conflict_bytes += len;
 	}
@@ -92,7 +90,6 @@ static bool place_after_fin(struct stream_pool *pool, struct stream *s, struct s
 	if (plain) {
 		stream_event_init(event, STREAM_CONFLICT, s, x, step->time_ns, step->ordinal);
 		event->bytes = step->left;
-		add_saturating(&s->count[x].conflict, n);
 		pool->counters.conflicts++;
 		pool->counters.conflict_bytes += n;
 	}

@@ -13,7 +13,7 @@ struct crew {
 	struct pipeline *pipeline; /* of the calling thread; NULL: there are workers */
 
 	/* the reader */
-	struct siphash_key deal_key;
+	struct flow_hash deal_hash;
 	struct batch *batch; /* being filled; NULL: none */
 	uint64_t end;        /* ordinal behind the last frame */
 	int64_t beat;
@@ -145,7 +145,7 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 		return NULL;
 	crew->size = config->workers;
 	crew->judge = judge;
-	crew->deal_key = config->pipeline.hash_key;
+	flow_hash_init(&crew->deal_hash, &config->pipeline.hash_key);
 	crew->intake = intake_create(&config->intake);
 	bool good = crew->intake != NULL;
 	if (good && crew->size == 1) {
@@ -233,7 +233,7 @@ static unsigned worker_of(struct crew *crew, const struct followed_packet *packe
 		uint8_t src_end;
 		struct flow_key key = flow_key_of(&packet->segment, packet->tap, &src_end);
 		/* The upper bits: a worker's table takes the lower ones. */
-		uint64_t hash = flow_key_hash(&crew->deal_key, &key);
+		uint64_t hash = flow_key_hash(&crew->deal_hash, &key);
 		crew->latest[0] = packet->segment.src;
 		crew->latest[1] = packet->segment.dst;
 		crew->latest_tap = packet->tap;

@@ -8,20 +8,26 @@
 #define BLOCK_BITS 8U
 #define BLOCK      (1U << BLOCK_BITS) /* flows are allocated in blocks, so that they never move */
 
+#define CACHE_LINE 64U
+
 struct flow_block {
-	struct flow flows[BLOCK];
+	uint8_t *memory;               /* as the budget gave it */
+	struct flow *flows;            /* in it, on a cache line */
+	struct evidence_trail *trails; /* by flow; NULL when none are kept */
 };
+
+#define BLOCK_MEMORY (BLOCK * sizeof(struct flow) + CACHE_LINE - 1)
 
 struct flow_table {
 	struct budget *budget;
 	struct flow_limits limits;
 	struct flow_counters counters;
-	struct siphash_key key;
+	struct flow_hash hash;
 	struct flow *latest; /* the one found last; NULL: none, or it is gone */
 	uint32_t *buckets;
 	uint32_t bucket_mask;
 	uint32_t count;
-	struct flow_block **blocks;
+	struct flow_block *blocks;
 	uint32_t block_count, block_cap;
 	uint32_t used;      /* indices ever given out */
 	uint32_t free_head; /* chain of indices given back */
@@ -34,25 +40,36 @@ struct flow_table {
 
 static struct flow *flow_at(const struct flow_table *table, uint32_t index)
 {
-	return &table->blocks[index >> BLOCK_BITS]->flows[index & (BLOCK - 1)];
+	return &table->blocks[index >> BLOCK_BITS].flows[index & (BLOCK - 1)];
 }
 
-uint32_t flow_key_hash(const struct siphash_key *secret, const struct flow_key *key)
+/* Words of an address that say anything. */
+static unsigned address_words(uint8_t version)
 {
-	/* Of an IPv4 pair 14 bytes tell all: a third of the work, of which each packet pays. */
-	uint8_t compact[14];
-	struct span bytes = span_of(key, sizeof *key);
-	if (key->version == 4) {
-		memcpy(compact, key->addr[0], 4);
-		memcpy(compact + 4, key->addr[1], 4);
-		memcpy(compact + 8, key->port, sizeof key->port);
-		compact[12] = key->version;
-		compact[13] = key->tap;
-		bytes = span_of(compact, sizeof compact);
+	return version == 4 ? 1 : 4;
+}
+
+void flow_hash_init(struct flow_hash *hash, const struct siphash_key *secret)
+{
+	for (uint32_t i = 0; i < sizeof hash->factor / sizeof hash->factor[0]; i++)
+		hash->factor[i] = siphash(secret, span_of(&i, sizeof i));
+}
+
+/*
+ * Multilinear hashing (D. Lemire, O. Kaser, "Strongly universal string hashing is fast"):
+ * for the four words of an IPv4 pair it is four multiplications.
+ */
+uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key)
+{
+	const uint64_t *factor = hash->factor;
+	uint64_t sum = factor[0];
+	for (unsigned i = 0; i < address_words(key->version); i++) {
+		sum += factor[1 + i] * key->addr[0][i];
+		sum += factor[5 + i] * key->addr[1][i];
 	}
-	/* Whoever sends packets does not choose the view: it need not go through the keyed hash. */
-	uint64_t hash = siphash(secret, bytes) ^ key->view;
-	return (uint32_t)(hash ^ hash >> 32);
+	sum += factor[9] * ((uint32_t)key->port[0] << 16 | key->port[1]);
+	sum += factor[10] * ((uint32_t)key->version << 24 | (uint32_t)key->tap << 16 | key->view);
+	return (uint32_t)(sum >> 32);
 }
 
 struct flow_table *flow_table_create(struct budget *budget, const struct flow_limits *limits,
@@ -65,7 +82,7 @@ struct flow_table *flow_table_create(struct budget *budget, const struct flow_li
 	table->limits = *limits;
 	table->free_head = FLOW_NONE;
 	table->due = FLOW_NONE;
-	table->key = *key;
+	flow_hash_init(&table->hash, key);
 	memset(table->slots, 0xff, sizeof table->slots);
 	table->bucket_mask = 1023;
 	table->buckets = budget_alloc(budget, (size_t)(table->bucket_mask + 1) * sizeof(uint32_t));
@@ -77,14 +94,20 @@ struct flow_table *flow_table_create(struct budget *budget, const struct flow_li
 	return table;
 }
 
+static void block_free(struct flow_table *table, const struct flow_block *block)
+{
+	budget_free(table->budget, block->memory, BLOCK_MEMORY);
+	budget_free(table->budget, block->trails, BLOCK * sizeof *block->trails);
+}
+
 void flow_table_destroy(struct flow_table *table)
 {
 	if (table == NULL)
 		return;
 	struct budget *budget = table->budget;
 	for (uint32_t i = 0; i < table->block_count; i++)
-		budget_free(budget, table->blocks[i], sizeof *table->blocks[i]);
-	budget_free(budget, table->blocks, table->block_cap * sizeof(struct flow_block *));
+		block_free(table, &table->blocks[i]);
+	budget_free(budget, table->blocks, table->block_cap * sizeof(struct flow_block));
 	budget_free(budget, table->buckets, (size_t)(table->bucket_mask + 1) * sizeof(uint32_t));
 	budget_free(budget, table, sizeof *table);
 }
@@ -97,13 +120,22 @@ const struct flow_counters *flow_table_counters(const struct flow_table *table)
 struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end)
 {
 	struct flow_key key = {.version = segment->src.addr.version, .tap = tap};
-	int order = memcmp(segment->src.addr.bytes, segment->dst.addr.bytes, 16);
-	if (order == 0)
-		order = segment->src.port < segment->dst.port ? -1 : 1;
-	unsigned src = order < 0 ? 0 : 1;
+	const unsigned words = address_words(key.version);
+	uint32_t from[4] = {0}, to[4] = {0};
+	/* Word by word, as they were written: a wider load would wait for them. */
+	bool behind = segment->src.port >= segment->dst.port;
+	for (unsigned i = words; i-- > 0;) {
+		memcpy(&from[i], segment->src.addr.bytes + 4 * i, 4);
+		memcpy(&to[i], segment->dst.addr.bytes + 4 * i, 4);
+		if (from[i] != to[i])
+			behind = from[i] > to[i];
+	}
+	unsigned src = behind ? 1 : 0;
 	*src_end = (uint8_t)src;
-	memcpy(key.addr[src], segment->src.addr.bytes, 16);
-	memcpy(key.addr[1 - src], segment->dst.addr.bytes, 16);
+	for (unsigned i = 0; i < words; i++) {
+		key.addr[src][i] = from[i];
+		key.addr[1 - src][i] = to[i];
+	}
 	key.port[src] = segment->src.port;
 	key.port[1 - src] = segment->dst.port;
 	return key;
@@ -111,9 +143,14 @@ struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint
 
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
-	return a->port[0] == b->port[0] && a->port[1] == b->port[1] && a->version == b->version &&
-	       a->tap == b->tap && a->view == b->view &&
-	       memcmp(a->addr, b->addr, sizeof a->addr) == 0;
+	uint32_t differ = (a->addr[0][0] ^ b->addr[0][0]) | (a->addr[1][0] ^ b->addr[1][0]) |
+			  (uint32_t)(a->port[0] ^ b->port[0]) |
+			  (uint32_t)(a->port[1] ^ b->port[1]) |
+			  (uint32_t)(a->version ^ b->version) | (uint32_t)(a->tap ^ b->tap) |
+			  (uint32_t)(a->view ^ b->view);
+	for (unsigned i = 1; i < address_words(a->version); i++)
+		differ |= (a->addr[0][i] ^ b->addr[0][i]) | (a->addr[1][i] ^ b->addr[1][i]);
+	return differ == 0;
 }
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
@@ -121,13 +158,13 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
 	/* Packets come in trains: most often it is the connection of the packet before. */
 	if (table->latest != NULL && flow_key_equal(&table->latest->key, key))
 		return table->latest;
-	uint32_t hash = flow_key_hash(&table->key, key);
+	uint32_t hash = flow_key_hash(&table->hash, key);
 	for (uint32_t i = table->buckets[hash & table->bucket_mask]; i != FLOW_NONE;) {
 		struct flow *flow = flow_at(table, i);
-		/* The stream is wanted next: fetched while the key is still on its way. */
-		__builtin_prefetch(&flow->stream.side[0]);
-		__builtin_prefetch(&flow->stream.fast);
-		if (flow->hash == hash && flow_key_equal(&flow->key, key)) {
+		/* The rest is wanted next: fetched while the key is still on its way. */
+		__builtin_prefetch(&flow->stream);
+		__builtin_prefetch(&flow->packets);
+		if (flow_key_equal(&flow->key, key)) {
 			table->latest = flow;
 			return flow;
 		}
@@ -136,10 +173,15 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
 	return NULL;
 }
 
+static uint32_t *bucket_of(const struct flow_table *table, const struct flow *flow)
+{
+	return &table->buckets[flow_key_hash(&table->hash, &flow->key) & table->bucket_mask];
+}
+
 static uint32_t flow_index(const struct flow_table *table, const struct flow *flow)
 {
 	/* The index stands in the flow's block: found by its bucket chain's neighbours. */
-	for (uint32_t i = table->buckets[flow->hash & table->bucket_mask]; i != FLOW_NONE;) {
+	for (uint32_t i = *bucket_of(table, flow); i != FLOW_NONE;) {
 		const struct flow *candidate = flow_at(table, i);
 		if (candidate == flow)
 			return i;
@@ -162,8 +204,10 @@ static void buckets_grow(struct flow_table *table)
 		for (uint32_t i = table->buckets[b]; i != FLOW_NONE;) {
 			struct flow *flow = flow_at(table, i);
 			uint32_t next = flow->chain;
-			flow->chain = buckets[flow->hash & (size - 1)];
-			buckets[flow->hash & (size - 1)] = i;
+			uint32_t *bucket =
+			    &buckets[flow_key_hash(&table->hash, &flow->key) & (size - 1)];
+			flow->chain = *bucket;
+			*bucket = i;
 			i = next;
 		}
 	}
@@ -174,21 +218,34 @@ static void buckets_grow(struct flow_table *table)
 
 static bool block_add(struct flow_table *table)
 {
+	struct budget *budget = table->budget;
 	if (table->block_count == table->block_cap) {
 		uint32_t cap = table->block_cap == 0 ? 16 : table->block_cap * 2;
-		struct flow_block **blocks =
-		    budget_resize(table->budget, table->blocks, table->block_cap * sizeof *blocks,
-				  cap * sizeof *blocks);
+		struct flow_block *blocks = budget_resize(
+		    budget, table->blocks, table->block_cap * sizeof *blocks, cap * sizeof *blocks);
 		if (blocks == NULL)
 			return false;
 		table->blocks = blocks;
 		table->block_cap = cap;
 	}
-	struct flow_block *block = budget_alloc(table->budget, sizeof *block);
-	if (block == NULL)
+	struct flow_block block = {.memory = budget_alloc(budget, BLOCK_MEMORY)};
+	if (table->limits.trails)
+		block.trails = budget_alloc(budget, BLOCK * sizeof *block.trails);
+	if (block.memory == NULL || (table->limits.trails && block.trails == NULL)) {
+		block_free(table, &block);
 		return false;
+	}
+	size_t past = (uintptr_t)block.memory % CACHE_LINE;
+	void *flows = block.memory + (past == 0 ? 0 : CACHE_LINE - past);
+	block.flows = flows;
 	table->blocks[table->block_count++] = block;
 	return true;
+}
+
+struct evidence_trail *flow_trail(const struct flow_table *table, const struct flow *flow)
+{
+	uint32_t index = flow_index(table, flow);
+	return &table->blocks[index >> BLOCK_BITS].trails[index & (BLOCK - 1)];
 }
 
 static uint32_t index_take(struct flow_table *table)
@@ -207,7 +264,7 @@ static void slot_insert(struct flow_table *table, struct flow *flow, uint32_t in
 {
 	int64_t second = due_ns / SLOT_NS + 1;
 	uint32_t slot = (uint32_t)((uint64_t)second % SLOTS);
-	flow->slot = slot;
+	flow->slot = (uint16_t)slot;
 	flow->earlier = FLOW_NONE;
 	flow->later = table->slots[slot];
 	if (flow->later != FLOW_NONE)
@@ -239,16 +296,24 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 	if (index == FLOW_NONE)
 		return NULL;
 	struct flow *flow = flow_at(table, index);
-	*flow = (struct flow){.key = *key, .start_ns = now_ns, .last_ns = now_ns};
-	flow->hash = flow_key_hash(&table->key, key);
+	*flow = (struct flow){
+	    .key = *key,
+	    .start_ns = now_ns,
+	    .last_ns = now_ns,
+	    .vlan_outer = VLAN_NONE,
+	    .vlan_inner = VLAN_NONE,
+	};
 	stream_init(&flow->stream);
 	table->count++;
 	table->counters.created++;
 	if (table->count > table->counters.peak)
 		table->counters.peak = table->count;
 	buckets_grow(table);
-	flow->chain = table->buckets[flow->hash & table->bucket_mask];
-	table->buckets[flow->hash & table->bucket_mask] = index;
+	uint32_t *bucket = bucket_of(table, flow);
+	flow->chain = *bucket;
+	*bucket = index;
+	if (table->limits.trails)
+		*flow_trail(table, flow) = (struct evidence_trail){.last = 0};
 	slot_insert(table, flow, index, flow_due(table, flow));
 	return flow;
 }
@@ -258,7 +323,7 @@ void flow_remove(struct flow_table *table, struct flow *flow)
 	uint32_t index = flow_index(table, flow);
 	if (table->latest == flow)
 		table->latest = NULL;
-	uint32_t *link = &table->buckets[flow->hash & table->bucket_mask];
+	uint32_t *link = bucket_of(table, flow);
 	while (*link != index)
 		link = &flow_at(table, *link)->chain;
 	*link = flow->chain;

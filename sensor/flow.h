@@ -15,40 +15,44 @@
 #include "sensor/evidence.h"
 
 /*
- * Two endpoints in a fixed order, whichever way the packet goes. No padding: it
- * is hashed as it stands.
+ * Two endpoints in a fixed order, whichever way the packet goes. Words, as the bytes stand:
+ * of an IPv4 address the first one, the others are zero.
  */
 struct flow_key {
-	uint8_t addr[2][16];
+	uint32_t addr[2][4];
 	uint16_t port[2];
 	uint8_t version; /* 4 or 6 */
 	uint8_t tap;
 	uint16_t view; /* 0: the first; else the interface that it is of (view.h) */
 };
 
+/*
+ * Three cache lines: what the lookup compares and the clock needs; the stream, which is all
+ * that a segment changes that needs no look; and the rest. A table of a million connections
+ * is larger than any cache, so each line that a packet touches is a wait for memory.
+ */
 struct flow {
-	/* What the lookup compares and what stream_fast() touches stand side by side. */
-	uint32_t hash;
 	uint32_t chain; /* next in its bucket */
 	struct flow_key key;
 	uint8_t client_end; /* which of the key's two endpoints is the client */
 	bool over;          /* its record is written; it stays to swallow what comes late */
-	bool quiet;         /* another view tells the same: nothing is told of this one (view.h) */
-	uint16_t shown_by[2]; /* which interface shows what each end of the key sends; 0: none */
+	uint16_t slot;      /* of the timer wheel */
 	int64_t last_ns;
-	uint64_t packets[2], bytes[2]; /* by enum side */
+	struct smtp_session *session; /* from the first payload on */
+
 	struct stream stream;
+
+	uint32_t packets[2]; /* by enum side; saturating */
+	uint64_t bytes[2];
 	int64_t start_ns;
 	uint64_t first_ordinal;
-	bool has_tags;
+	uint16_t vlan_outer, vlan_inner; /* VLAN_NONE when untagged */
+	uint32_t later, earlier;         /* its neighbours in the timer slot, or among those due */
+	uint32_t hold;                   /* its place in the hold queue; 0: it is not in it */
+	uint16_t shown_by[2]; /* which interface shows what each end of the key sends; 0: none */
+	bool quiet;          /* another view tells the same: nothing is told of this one (view.h) */
 	bool history_off[2]; /* stream_history() was told, by enum side */
 	bool resumed; /* goes on behind a reset that was told as the end of another session */
-	uint16_t vlan_outer, vlan_inner;
-	uint32_t later, earlier;      /* its neighbours in the timer slot, or among those due */
-	uint32_t slot;                /* of the timer wheel */
-	uint32_t hold;                /* its place in the hold queue; 0: it is not in it */
-	struct evidence_trail trail;  /* with --evidence */
-	struct smtp_session *session; /* from the first payload on */
 };
 
 #define FLOW_NONE UINT32_MAX
@@ -59,6 +63,7 @@ struct flow_limits {
 	uint32_t max_flows;
 	int64_t idle_ns;      /* of an established connection */
 	int64_t half_open_ns; /* of one without payload, and of one that is over */
+	bool trails;          /* evidence is kept: each connection has a trail */
 };
 
 struct flow_counters {
@@ -80,8 +85,19 @@ const struct flow_counters *flow_table_counters(const struct flow_table *table);
  */
 struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end);
 
-/* The hash of a key, both directions alike. */
-uint32_t flow_key_hash(const struct siphash_key *secret, const struct flow_key *key);
+/* Random factors of a hash of keys: one for each 32-bit word of a key, and the first. */
+struct flow_hash {
+	uint64_t factor[11];
+};
+
+/* The secret is the run's; another purpose needs another one. */
+void flow_hash_init(struct flow_hash *hash, const struct siphash_key *secret);
+
+/*
+ * The hash of a key, both directions alike: two keys fall together with probability 2^-32,
+ * whoever chose them.
+ */
+uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key);
 
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
 
@@ -93,6 +109,9 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
  * flow_oldest(), close that one, flow_remove() it and try again.
  */
 struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t now_ns);
+
+/* The connection's packets that are kept as evidence; only where the limits asked for trails. */
+struct evidence_trail *flow_trail(const struct flow_table *table, const struct flow *flow);
 
 /* A connection that was idle for about the longest time of all, or NULL when there is none. */
 struct flow *flow_oldest(struct flow_table *table);

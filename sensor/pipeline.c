@@ -190,10 +190,8 @@ static bool flow_session(struct pipeline *p, struct flow *flow)
 	facts->tap = view_tap(flow);
 	facts->id = flow->first_ordinal;
 	facts->start_ns = flow->start_ns;
-	if (flow->has_tags) {
-		facts->vlan_outer = flow->vlan_outer;
-		facts->vlan_inner = flow->vlan_inner;
-	}
+	facts->vlan_outer = flow->vlan_outer;
+	facts->vlan_inner = flow->vlan_inner;
 	flow->session = session;
 	return true;
 }
@@ -334,7 +332,7 @@ static void name_application(struct pipeline *p, struct smtp_session *session)
 /* Both sides said something. */
 static bool is_dialogue(const struct flow *flow)
 {
-	return flow->stream.count[0].delivered > 0 && flow->stream.count[1].delivered > 0;
+	return (flow->stream.flags[0] & flow->stream.flags[1] & STREAM_DELIVERED) != 0;
 }
 
 /* Whether the flow's session has a record: what is not SMTP counts on a mail port only. */
@@ -387,8 +385,9 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 		o->dialogue = span_of(p->dialogue, len);
 		if (p->evidence_out != NULL) {
 			uint64_t evicted = p->evidence.evicted;
-			size_t packets = evidence_collect(&p->evidence, &flow->trail, o->dialogue,
-							  p->evidence_out, p->config.evidence_out);
+			size_t packets =
+			    evidence_collect(&p->evidence, flow_trail(p->flows, flow), o->dialogue,
+					     p->evidence_out, p->config.evidence_out);
 			o->packets = span_of(p->evidence_out, packets);
 			o->packets_evicted = p->evidence.evicted > evicted;
 		}
@@ -498,11 +497,8 @@ static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segmen
 	flow->client_end = client_sends ? src_end : (uint8_t)(1U - src_end);
 	flow->first_ordinal = p->packet->ordinal;
 	flow->start_ns = p->packet->time_ns;
-	if (segment->vlan_outer != VLAN_NONE) {
-		flow->has_tags = true;
-		flow->vlan_outer = segment->vlan_outer;
-		flow->vlan_inner = segment->vlan_inner;
-	}
+	flow->vlan_outer = segment->vlan_outer;
+	flow->vlan_inner = segment->vlan_inner;
 	return flow;
 }
 
@@ -526,7 +522,13 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 	    .side = side,
 	    .payload = tls ? EVIDENCE_TLS : EVIDENCE_TEXT,
 	};
-	evidence_keep(&p->evidence, &flow->trail, &packet);
+	evidence_keep(&p->evidence, flow_trail(p->flows, flow), &packet);
+}
+
+static void count_segment(struct flow *flow, enum side side, const struct tcp_segment *segment)
+{
+	flow->packets[side] += flow->packets[side] != UINT32_MAX;
+	flow->bytes[side] += segment->payload_len;
 }
 
 /*
@@ -556,15 +558,13 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
 	if (stream_fast(&flow->stream, side, segment)) {
-		flow->packets[side]++;
-		flow->bytes[side] += segment->payload_len;
+		count_segment(flow, side, segment);
 		return false;
 	}
 	p->flow = flow;
 	if (stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal,
 			    event)) {
-		flow->packets[side]++;
-		flow->bytes[side] += segment->payload_len;
+		count_segment(flow, side, segment);
 		return true;
 	}
 	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
@@ -572,8 +572,7 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
 		return false;
 	}
-	flow->packets[side]++;
-	flow->bytes[side] += segment->payload_len;
+	count_segment(flow, side, segment);
 	p->side = side;
 	p->lag_ns = p->clock_ns - p->time_ns;
 	p->resume = resume;
