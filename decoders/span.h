@@ -156,6 +156,11 @@ static inline uint32_t bytes_u32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static inline uint32_t bytes_u32le(const uint8_t *p)
+{
+	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
 /* A sub-cursor over the next n bytes, which are taken from c; failed when there are fewer. */
 static inline struct cursor cursor_sub(struct cursor *c, size_t n)
 {

@@ -49,6 +49,11 @@ static uint32_t read_u32(struct cursor *c, bool big_endian)
 	return big_endian ? cursor_u32(c) : cursor_u32le(c);
 }
 
+static uint32_t field_u32(const uint8_t *field, bool big_endian)
+{
+	return big_endian ? bytes_u32(field) : bytes_u32le(field);
+}
+
 static enum parse_result more(struct capture_step *step, size_t need)
 {
 	step->need = need;
@@ -163,12 +168,12 @@ static enum parse_result pcap_record(struct capture_format *format, struct span 
 {
 	if (input.len < format->header_len)
 		return more(step, format->header_len);
-	struct cursor c = cursor_of(input);
+	/* The header is whole: its fields are read where they stand. */
 	bool big_endian = format->big_endian;
-	uint32_t seconds = read_u32(&c, big_endian);
-	uint32_t ticks = read_u32(&c, big_endian);
-	uint32_t caplen = read_u32(&c, big_endian);
-	uint32_t len = read_u32(&c, big_endian);
+	uint32_t seconds = field_u32(input.ptr, big_endian);
+	uint32_t ticks = field_u32(input.ptr + 4, big_endian);
+	uint32_t caplen = field_u32(input.ptr + 8, big_endian);
+	uint32_t len = field_u32(input.ptr + 12, big_endian);
 	if (format->version_minor < 4 && lengths_swapped(format, caplen, len)) {
 		uint32_t first = caplen;
 		caplen = len;

@@ -117,25 +117,37 @@ const struct flow_counters *flow_table_counters(const struct flow_table *table)
 	return &table->counters;
 }
 
+/* Where the sender of an IPv6 segment stands; words as they were written, see below. */
+static unsigned order_ipv6(const struct tcp_segment *segment, uint32_t from[4], uint32_t to[4])
+{
+	unsigned src = segment->src.port >= segment->dst.port;
+	memcpy(from, segment->src.addr.bytes, 16);
+	memcpy(to, segment->dst.addr.bytes, 16);
+	for (unsigned i = 4; i-- > 0;)
+		if (from[i] != to[i])
+			src = from[i] > to[i];
+	return src;
+}
+
 struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end)
 {
 	struct flow_key key = {.version = segment->src.addr.version, .tap = tap};
-	const unsigned words = address_words(key.version);
-	uint32_t from[4] = {0}, to[4] = {0};
-	/* Word by word, as they were written: a wider load would wait for them. */
-	bool behind = segment->src.port >= segment->dst.port;
-	for (unsigned i = words; i-- > 0;) {
-		memcpy(&from[i], segment->src.addr.bytes + 4 * i, 4);
-		memcpy(&to[i], segment->dst.addr.bytes + 4 * i, 4);
-		if (from[i] != to[i])
-			behind = from[i] > to[i];
+	unsigned src;
+	if (key.version == 4) {
+		/* A word at a time, as the decoder wrote them: a wider load would have to wait. */
+		uint32_t from, to;
+		memcpy(&from, segment->src.addr.bytes, sizeof from);
+		memcpy(&to, segment->dst.addr.bytes, sizeof to);
+		src = from != to ? from > to : segment->src.port >= segment->dst.port;
+		key.addr[src][0] = from;
+		key.addr[1 - src][0] = to;
+	} else {
+		uint32_t from[4], to[4];
+		src = order_ipv6(segment, from, to);
+		memcpy(key.addr[src], from, sizeof from);
+		memcpy(key.addr[1 - src], to, sizeof to);
 	}
-	unsigned src = behind ? 1 : 0;
 	*src_end = (uint8_t)src;
-	for (unsigned i = 0; i < words; i++) {
-		key.addr[src][i] = from[i];
-		key.addr[1 - src][i] = to[i];
-	}
 	key.port[src] = segment->src.port;
 	key.port[1 - src] = segment->dst.port;
 	return key;
@@ -143,14 +155,11 @@ struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint
 
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
-	uint32_t differ = (a->addr[0][0] ^ b->addr[0][0]) | (a->addr[1][0] ^ b->addr[1][0]) |
-			  (uint32_t)(a->port[0] ^ b->port[0]) |
-			  (uint32_t)(a->port[1] ^ b->port[1]) |
-			  (uint32_t)(a->version ^ b->version) | (uint32_t)(a->tap ^ b->tap) |
-			  (uint32_t)(a->view ^ b->view);
-	for (unsigned i = 1; i < address_words(a->version); i++)
-		differ |= (a->addr[0][i] ^ b->addr[0][i]) | (a->addr[1][i] ^ b->addr[1][i]);
-	return differ == 0;
+	if (a->addr[0][0] != b->addr[0][0] || a->addr[1][0] != b->addr[1][0] ||
+	    a->port[0] != b->port[0] || a->port[1] != b->port[1] || a->version != b->version ||
+	    a->tap != b->tap || a->view != b->view)
+		return false;
+	return a->version == 4 || memcmp(a->addr, b->addr, sizeof a->addr) == 0;
 }
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
