@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The same alert for consumers that do not speak ECS: Suricata's EVE, and the
- * Open Cybersecurity Schema Framework. Both carry event.id, rule and reason, so that
+ * Open Cybersecurity Schema Framework; and for syslog, CEF. All carry event.id, rule and reason, so that
  * the ECS document can be found again.
  */
 #ifndef ALERTS_ALERT_FORMAT_H
@@ -31,5 +31,12 @@ void alert_add_eve(struct json *json, const struct alert *alert, const struct re
 /* OCSF. A summary alert is the Update of a finding, every other its Create. */
 void alert_add_ocsf(struct json *json, const struct alert *alert,
 		    const struct record_origin *origin, struct digester *digester);
+
+/*
+ * CEF, one line without its end: for syslog, which has a frame of its own. False, and the
+ * buffer as before, when there was no room.
+ */
+bool alert_write_cef(const struct alert *alert, const struct record_origin *origin,
+		     struct buffer *out);
 
 #endif

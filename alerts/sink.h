@@ -10,7 +10,7 @@
 #ifndef ALERTS_SINK_H
 #define ALERTS_SINK_H
 
-#include "alerts/rules.h"
+#include "alerts/alert.h"
 #include "decoders/span.h"
 
 /* One alert, ready to go. Borrowed for the call. */
@@ -20,6 +20,9 @@ struct sink_alert {
 	enum severity severity;
 	struct span sensor;
 	struct span json; /* the document without a line end */
+	/* What it was made of, for a sink that writes another form. */
+	const struct alert *alert;
+	const struct record_origin *origin;
 };
 
 struct sink;
@@ -31,8 +34,11 @@ struct sink_ops {
 	bool (*flush)(struct sink *sink);
 	/* The file may have been moved away (logrotate): open it anew. */
 	bool (*reopen)(struct sink *sink);
-	/* Delivers what can still be delivered and frees the sink. False: something was not. */
-	bool (*close)(struct sink *sink);
+	/*
+	 * Delivers what can still be delivered and frees the sink. False: something was not
+	 * delivered, now or earlier; why stands in error, in one sentence.
+	 */
+	bool (*close)(struct sink *sink, char *error, size_t error_size);
 };
 
 #define SINK_ERROR_MAX 512
@@ -41,8 +47,9 @@ struct sink_ops {
 struct sink {
 	const struct sink_ops *ops;
 	bool failed;                /* sticky: something was not delivered */
-	uint64_t refused;           /* documents that were lost */
+	uint64_t refused;           /* documents that were lost, or may be torn */
 	char error[SINK_ERROR_MAX]; /* the first failure, one sentence that names what and why */
+	char warning[SINK_ERROR_MAX]; /* to be logged; whoever does empties it. "": nothing */
 };
 
 #endif

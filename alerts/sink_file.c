@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ struct sink_file {
 	char *path;
 	unsigned what;
 	int fd;
+	bool torn; /* the file ends in the middle of a line */
 	uint8_t *buffer;
 	size_t len, cap;
 };
@@ -28,9 +30,9 @@ static const char *display_name(const struct sink_file *f)
 	return f->fd == STDOUT_FILENO ? "standard output" : f->path;
 }
 
-static bool file_fail(struct sink_file *f, const char *what, int error)
+static bool file_fail(struct sink_file *f, const char *what, int error, uint64_t lost)
 {
-	f->sink.refused++;
+	f->sink.refused += lost;
 	if (!f->sink.failed)
 		(void)snprintf(f->sink.error, sizeof f->sink.error, "%s: %s: %s", display_name(f),
 			       what, strerror(error));
@@ -38,16 +40,38 @@ static bool file_fail(struct sink_file *f, const char *what, int error)
 	return false;
 }
 
-static bool write_all(struct sink_file *f, const uint8_t *bytes, size_t len)
+static uint64_t count_lines(const uint8_t *bytes, size_t len)
 {
-	while (len > 0) {
-		ssize_t n = write(f->fd, bytes, len);
+	uint64_t count = 0;
+	for (const uint8_t *end; len > 0 && (end = memchr(bytes, '\n', len)) != NULL; count++) {
+		len -= (size_t)(end + 1 - bytes);
+		bytes = end + 1;
+	}
+	return count;
+}
+
+/* Writes whole lines. What a full disk cuts off is lost, but does not spoil the next line. */
+static bool write_lines(struct sink_file *f, const uint8_t *bytes, size_t len)
+{
+	static const uint8_t end = '\n';
+	size_t left = len;
+
+	if (f->torn && len > 0) {
+		if (write(f->fd, &end, 1) != 1)
+			return file_fail(f, "cannot be written", errno, count_lines(bytes, len));
+		f->torn = false;
+	}
+	while (left > 0) {
+		ssize_t n = write(f->fd, bytes, left);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return file_fail(f, "cannot be written", errno);
+		if (n < 0) {
+			int error = errno;
+			f->torn = left < len && bytes[-1] != end;
+			return file_fail(f, "cannot be written", error, count_lines(bytes, left));
+		}
 		bytes += n;
-		len -= (size_t)n;
+		left -= (size_t)n;
 	}
 	return true;
 }
@@ -57,21 +81,31 @@ static bool file_flush(struct sink *sink)
 	struct sink_file *f = file_of(sink);
 	size_t len = f->len;
 	f->len = 0;
-	return write_all(f, f->buffer, len);
+	return write_lines(f, f->buffer, len);
+}
+
+/* A line that the buffer does not take; in one write, so that it cannot be torn in two. */
+static bool write_line(struct sink_file *f, struct span json)
+{
+	uint8_t *line = malloc(json.len + 1);
+	if (line == NULL)
+		return file_fail(f, "cannot be written", ENOMEM, 1);
+	memcpy(line, json.ptr, json.len);
+	line[json.len] = '\n';
+	bool good = write_lines(f, line, json.len + 1);
+	free(line);
+	return good;
 }
 
 static bool file_line(struct sink_file *f, struct span json)
 {
-	if (f->cap - f->len < json.len + 1 && !file_flush(&f->sink))
-		return false;
-	if (f->cap < json.len + 1) {
-		static const uint8_t end = '\n';
-		return write_all(f, json.ptr, json.len) && write_all(f, &end, 1);
-	}
+	bool good = f->cap - f->len >= json.len + 1 || file_flush(&f->sink);
+	if (f->cap < json.len + 1)
+		return write_line(f, json);
 	memcpy(f->buffer + f->len, json.ptr, json.len);
 	f->len += json.len;
 	f->buffer[f->len++] = '\n';
-	return true;
+	return good;
 }
 
 static bool file_alert(struct sink *sink, const struct sink_alert *alert)
@@ -101,20 +135,23 @@ static bool file_reopen(struct sink *sink)
 	bool flushed = file_flush(sink);
 	int fd = open_path(f->path, false);
 	if (fd < 0)
-		return file_fail(f, "cannot be reopened", errno);
+		return file_fail(f, "cannot be reopened", errno, 0);
 	(void)close(f->fd);
 	f->fd = fd;
 	return flushed;
 }
 
-static bool file_close(struct sink *sink)
+static bool file_close(struct sink *sink, char *error, size_t error_size)
 {
 	struct sink_file *f = file_of(sink);
 	(void)file_flush(sink);
 	/* Some file systems report a full disk only now. */
 	if (f->fd != STDOUT_FILENO && close(f->fd) != 0)
-		(void)file_fail(f, "cannot be closed", errno);
+		(void)file_fail(f, "cannot be closed", errno, 0);
 	bool good = !f->sink.failed;
+	if (!good)
+		(void)snprintf(error, error_size, "%s (%" PRIu64 " documents were lost)",
+			       sink->error, sink->refused);
 	free(f->buffer);
 	free(f->path);
 	free(f);

@@ -116,7 +116,7 @@ static bool report_losses(const struct delivery *d, const struct outbox_stats *s
 	return dropped == 0 && stats->dead_letters == 0;
 }
 
-static bool delivery_close(struct sink *sink)
+static bool delivery_close(struct sink *sink, char *error, size_t error_size)
 {
 	struct delivery *d = delivery_of(sink);
 	char place[REDIS_HOST_MAX * 2 + 64];
@@ -129,8 +129,11 @@ static bool delivery_close(struct sink *sink)
 		log_line(d->log, LOG_ERROR, "%s: %" PRIu64 " alerts and records not delivered%s",
 			 redis_url_describe(&d->setup.url, place, sizeof(place)), left,
 			 stats.pending > 0 && !stats.degraded ? ", alerts wait in the outbox" : "");
+	bool good = complete && left == 0 && !sink->failed;
+	(void)snprintf(error, error_size, "%s",
+		       sink->failed ? sink->error : "Redis: not everything was delivered");
 	free_delivery(d);
-	return complete && left == 0;
+	return good;
 }
 
 static const struct sink_ops delivery_ops = {

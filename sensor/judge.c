@@ -249,6 +249,8 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	    .severity = alert->finding.severity,
 	    .sensor = span_str(config->sensor),
 	    .json = buffer_span(&judge->document),
+	    .alert = alert,
+	    .origin = &judge->origin,
 	};
 	for (size_t i = 0; i < config->sink_count; i++)
 		(void)config->sinks[i]->ops->alert(config->sinks[i], &document);

@@ -189,6 +189,11 @@
 /* At the end: for what Redis has not taken yet. systemd kills after 90 s. */
 #define LIMIT_REDIS_DRAIN_MS 10000
 
+/* Syslog: alerts that wait for the daemon, some 4,000; the waits of replay, and at the end. */
+#define LIMIT_SYSLOG_QUEUE    (4U << 20)
+#define LIMIT_SYSLOG_WAIT_MS  10000
+#define LIMIT_SYSLOG_DRAIN_MS 2000
+
 /* The HTML report: alerts told one by one, hosts told apart, inputs listed, its memory, its page. */
 #define LIMIT_REPORT_ALERTS 2000
 #define LIMIT_REPORT_HOSTS  16384

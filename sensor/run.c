@@ -3,6 +3,7 @@
 
 #include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
+#include "alerts/sink_syslog.h"
 #include "decoders/link.h"
 #include "sensor/counters.h"
 #include "sensor/crew.h"
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SINKS_MAX 4
+#define SINKS_MAX 5
 
 struct run {
 	const struct options *options;
@@ -31,6 +32,7 @@ struct run {
 	struct judge *judge;
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
+	bool told[SINKS_MAX]; /* that it failed */
 	size_t sink_count;
 	struct report_file *report; /* NULL: none is asked for */
 	struct allow_entry *allowed; /* of --allow */
@@ -147,12 +149,33 @@ static bool open_delivery(struct run *run, char *error, size_t size)
 	return true;
 }
 
+static bool open_syslog(struct run *run, char *error, size_t size)
+{
+	const struct sink_syslog_config config = {
+	    .path = run->options->syslog,
+	    .queue_bytes = LIMIT_SYSLOG_QUEUE,
+	    .wait_ms = run->kind == RUN_REPLAY ? LIMIT_SYSLOG_WAIT_MS : 0,
+	    .drain_ms = LIMIT_SYSLOG_DRAIN_MS,
+	};
+	char reason[SINK_ERROR_MAX];
+
+	if (config.path == NULL)
+		return true;
+	struct sink *sink = sink_syslog_open(&config, reason);
+	if (sink == NULL) {
+		(void)snprintf(error, size, "%s", reason);
+		return false;
+	}
+	run->sinks[run->sink_count++] = sink;
+	return true;
+}
+
 static bool open_outputs(struct run *run, char *error, size_t size)
 {
 	const struct options *options = run->options;
 	return open_file(run, options->alerts, SINK_FILE_ALERTS, error, size) &&
 	       open_file(run, options->sessions, SINK_FILE_SESSIONS, error, size) &&
-	       open_delivery(run, error, size);
+	       open_syslog(run, error, size) && open_delivery(run, error, size);
 }
 
 /* The directory for evidence, made if it is missing. */
@@ -360,8 +383,10 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	}
 	if (good)
 		return run;
-	for (size_t i = 0; i < run->sink_count; i++)
-		(void)run->sinks[i]->ops->close(run->sinks[i]);
+	for (size_t i = 0; i < run->sink_count; i++) {
+		char ignored[SINK_ERROR_MAX];
+		(void)run->sinks[i]->ops->close(run->sinks[i], ignored, sizeof ignored);
+	}
 	run_free(run);
 	return NULL;
 }
@@ -535,11 +560,26 @@ void run_end_world(struct run *run, uint64_t ordinal)
 	run->crew = NULL;
 }
 
+/* Logs what an output has to say: that it failed, once, and what it warns of. */
+static void tell_sink(struct run *run, size_t i)
+{
+	struct sink *sink = run->sinks[i];
+
+	if (sink->warning[0] != '\0')
+		log_line(&run->log, LOG_WARNING, "%s", sink->warning);
+	sink->warning[0] = '\0';
+	if (sink->failed && !run->told[i])
+		log_line(&run->log, LOG_ERROR, "%s", sink->error);
+	run->told[i] = sink->failed;
+}
+
 void run_flush(struct run *run)
 {
 	rest(run);
-	for (size_t i = 0; i < run->sink_count; i++)
+	for (size_t i = 0; i < run->sink_count; i++) {
 		(void)run->sinks[i]->ops->flush(run->sinks[i]);
+		tell_sink(run, i);
+	}
 	if (run->people != NULL)
 		(void)fflush(run->people);
 }
@@ -596,14 +636,10 @@ int run_finish(struct run *run)
 	    run->options->fail_on != 0 &&
 	    summary_reached(judge_summary(run->judge), (enum severity)(run->options->fail_on - 1));
 	for (size_t i = 0; i < run->sink_count; i++) {
-		char error[SINK_ERROR_MAX];
-		struct sink *sink = run->sinks[i];
-		(void)sink->ops->flush(sink);
-		memcpy(error, sink->error, sizeof error);
-		bool failed = sink->failed;
-		if (!sink->ops->close(sink) || failed) {
-			log_line(&run->log, LOG_ERROR, "%s",
-				 error[0] != '\0' ? error : "an output failed");
+		char error[SINK_ERROR_MAX + 64];
+		(void)run->sinks[i]->ops->flush(run->sinks[i]);
+		if (!run->sinks[i]->ops->close(run->sinks[i], error, sizeof error)) {
+			log_line(&run->log, LOG_ERROR, "%s", error);
 			run->complete = false;
 		}
 	}
