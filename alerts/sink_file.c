@@ -177,8 +177,10 @@ struct sink *sink_file_open(const char *path, unsigned what, bool truncate, size
 	}
 	if (f == NULL || f->path == NULL || (buffer > 0 && f->buffer == NULL)) {
 		(void)snprintf(error, SINK_ERROR_MAX, "%s: no memory for its buffer", path);
-		if (f != NULL)
+		if (f != NULL) {
+			free(f->buffer);
 			free(f->path);
+		}
 		free(f);
 		return NULL;
 	}

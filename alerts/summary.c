@@ -19,6 +19,7 @@ struct host_table {
 	struct host *hosts; /* open addressing */
 	size_t size, count, cap;
 	uint64_t others; /* sessions of hosts beyond the cap */
+	bool no_memory;  /* it could not grow to its cap */
 };
 
 struct summary {
@@ -78,8 +79,8 @@ static bool host_table_grow(struct host_table *table)
 
 static struct host *host_get(struct host_table *table, const struct endpoint *endpoint)
 {
-	if (table->count * 2 >= table->size && table->count < table->cap)
-		(void)host_table_grow(table);
+	if (table->count * 2 >= table->size && table->count < table->cap && !host_table_grow(table))
+		table->no_memory = true;
 	if (table->size == 0)
 		return NULL;
 	struct host *host = &table->hosts[host_slot(table, endpoint)];
@@ -196,12 +197,12 @@ static void host_label(const struct host *host, char *label, size_t size)
 			       address, host->endpoint.port);
 }
 
-static void print_servers(const struct host_table *table, FILE *out, size_t rows)
+static bool print_servers(const struct host_table *table, FILE *out, size_t rows)
 {
 	struct host *sorted = sorted_hosts(table);
 	if (sorted == NULL || table->count == 0) {
 		free(sorted);
-		return;
+		return sorted != NULL;
 	}
 	fprintf(out, "\nServers (%zu)%*s sessions  offered  upgraded  mail in clear\n",
 		table->count, 28, "");
@@ -219,9 +220,10 @@ static void print_servers(const struct host_table *table, FILE *out, size_t rows
 		fprintf(out, "  (%" PRIu64 " sessions of further servers are not listed)\n",
 			table->others);
 	free(sorted);
+	return true;
 }
 
-static void print_clients(const struct host_table *table, FILE *out, size_t rows)
+static bool print_clients(const struct host_table *table, FILE *out, size_t rows)
 {
 	struct host *sorted = sorted_hosts(table);
 	size_t exposed = 0;
@@ -242,9 +244,10 @@ static void print_clients(const struct host_table *table, FILE *out, size_t rows
 	if (exposed > rows)
 		fprintf(out, "  ... and %zu more\n", exposed - rows);
 	free(sorted);
+	return sorted != NULL;
 }
 
-void summary_print(const struct summary *summary, FILE *out, size_t rows)
+bool summary_print(const struct summary *summary, FILE *out, size_t rows)
 {
 	fprintf(out, "Sessions (%" PRIu64 ")\n", summary->sessions);
 	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
@@ -258,6 +261,7 @@ void summary_print(const struct summary *summary, FILE *out, size_t rows)
 		if (summary->alerts[i] > 0)
 			fprintf(out, "  %-24s %10" PRIu64 "\n", rule_info((enum rule)i)->id,
 				summary->alerts[i]);
-	print_clients(&summary->clients, out, rows);
-	print_servers(&summary->servers, out, rows);
+	bool clients = print_clients(&summary->clients, out, rows);
+	bool servers = print_servers(&summary->servers, out, rows);
+	return clients && servers && !summary->clients.no_memory && !summary->servers.no_memory;
 }

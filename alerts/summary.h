@@ -27,8 +27,11 @@ bool summary_reached(const struct summary *summary, enum severity severity);
 uint64_t summary_sessions(const struct summary *summary);
 uint64_t summary_alerts(const struct summary *summary);
 
-/* The tables, at most rows lines each. No byte off the wire but addresses and clean names. */
-void summary_print(const struct summary *summary, FILE *out, size_t rows);
+/*
+ * The tables, at most rows lines each. No byte off the wire but addresses and clean names. False
+ * when memory was out, now or while counting: the tables of hosts are then not whole.
+ */
+bool summary_print(const struct summary *summary, FILE *out, size_t rows);
 
 /* Copies text with everything but printable ASCII replaced by '?', for a terminal. */
 size_t terminal_text(struct span text, char *out, size_t size);

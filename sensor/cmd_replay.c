@@ -9,6 +9,7 @@
 #include "sensor/run.h"
 #include "sensor/signals.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,11 +221,6 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 	capture_set_close(set);
 }
 
-static bool is_directory(const char *path)
-{
-	struct stat status;
-	return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
 
 /* A world of its own: nothing is carried over to the next file but the outputs. */
 static bool replay_separately(struct replay *replay, const char *path, bool found_in_directory)
@@ -260,6 +256,22 @@ static bool replay_tree(struct replay *replay, const char *path)
 	return good;
 }
 
+/* What cannot be examined is passed over: taken for a file, a directory would be one world. */
+static bool replay_input(struct replay *replay, const char *path)
+{
+	struct stat status = {.st_mode = S_IFREG};
+
+	if (strcmp(path, "-") != 0 && stat(path, &status) != 0) {
+		clear_progress(replay);
+		replay->failed++;
+		log_line(run_log(replay->run), LOG_ERROR, "%s: cannot be examined: %s", path,
+			 strerror(errno));
+		return true;
+	}
+	return S_ISDIR(status.st_mode) ? replay_tree(replay, path)
+				       : replay_separately(replay, path, false);
+}
+
 static bool replay_inputs(struct replay *replay)
 {
 	const struct options *options = replay->options;
@@ -273,9 +285,7 @@ static bool replay_inputs(struct replay *replay)
 		return true;
 	}
 	for (size_t i = 0; i < replay->path_count && !signals_stop_asked(); i++) {
-		bool good = is_directory(paths[i]) ? replay_tree(replay, paths[i])
-						   : replay_separately(replay, paths[i], false);
-		if (!good)
+		if (!replay_input(replay, paths[i]))
 			return false;
 	}
 	return true;
@@ -323,6 +333,7 @@ int cmd_replay(const struct options *options)
 	    .tap_file = UINT32_MAX,
 	};
 
+	signals_catch();
 	replay.run = run_create(options, RUN_REPLAY, error, sizeof error);
 	if (replay.run == NULL) {
 		fprintf(stderr, "stripwatch: %s\n", error);
@@ -338,7 +349,6 @@ int cmd_replay(const struct options *options)
 			return STATUS_WRONG_USE;
 		}
 	}
-	signals_catch();
 	run_heartbeat(replay.run, NULL, 0);
 	if (isatty(STDERR_FILENO) && !options->quiet) {
 		replay.size = input_size(options);

@@ -149,6 +149,8 @@ static int watch(const struct options *options, struct capture_live *live, size_
 {
 	char error[CAPTURE_LIVE_ERROR_MAX];
 	bool failed = false;
+
+	signals_catch();
 	struct run *run = run_create(options, RUN_WATCH, error, sizeof error);
 
 	if (run == NULL) {
@@ -162,7 +164,6 @@ static int watch(const struct options *options, struct capture_live *live, size_
 	}
 	for (size_t i = 0; i < count && options->taps.count == 0; i++)
 		run_name_interface(run, (uint16_t)(i + 1), capture_live_interface(live, (uint32_t)i));
-	signals_catch();
 	uint64_t packets = watch_until_stopped(run, live, count, options->interfaces.count, &failed);
 	run_end_world(run, packets);
 	tell_heartbeat(run, live, count);

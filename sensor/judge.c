@@ -259,7 +259,9 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	buffer_clear(&judge->line);
 	alert_line(alert, config->colours, &judge->line);
 	buffer_add_char(&judge->line, '\n');
-	if (!judge->line.failed)
+	if (judge->line.failed)
+		judge->counters.unprinted++;
+	else
 		(void)fwrite(judge->line.bytes, 1, judge->line.len, config->lines);
 }
 
@@ -506,6 +508,11 @@ int judge_evidence_error(const struct judge *judge)
 const struct judge_counters *judge_counters(const struct judge *judge)
 {
 	return &judge->counters;
+}
+
+const struct budget *judge_budget(const struct judge *judge)
+{
+	return &judge->budget;
 }
 
 const struct summary *judge_summary(const struct judge *judge)

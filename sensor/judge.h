@@ -51,7 +51,8 @@ struct judge_counters {
 	uint64_t folded;          /* findings folded into another alert */
 	uint64_t allowed;    /* findings that the allow-list covers */
 	uint64_t unrecorded;      /* sessions whose raised rules found no memory */
-	uint64_t oversized;       /* documents that did not fit their buffer */
+	uint64_t oversized;       /* documents that did not fit their buffer, or found no memory */
+	uint64_t unprinted;       /* lines for people that found no memory */
 	uint64_t evidence_failed; /* captures that could not be written */
 	/* Alerts that lack the beginning of their dialogue, or of their evidence: others took its
 	   place in the memory for these. */
@@ -89,6 +90,9 @@ void judge_end(struct judge *judge);
 int judge_evidence_error(const struct judge *judge);
 
 const struct judge_counters *judge_counters(const struct judge *judge);
+
+/* Of everything the judge remembers, for its counters. */
+const struct budget *judge_budget(const struct judge *judge);
 const struct summary *judge_summary(const struct judge *judge);
 
 #endif

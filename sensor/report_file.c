@@ -82,7 +82,7 @@ static bool digest_file(struct digest_stream *stream, FILE *in, struct report_in
 	return ferror(in) == 0 && digest_stream_finish(stream, input->sha256);
 }
 
-void report_file_input(struct report_file *file, const char *path)
+bool report_file_input(struct report_file *file, const char *path)
 {
 	struct report_input input = {.path = path};
 	FILE *in = strcmp(path, "-") == 0 ? NULL : fopen(path, "re");
@@ -93,6 +93,7 @@ void report_file_input(struct report_file *file, const char *path)
 	if (in != NULL)
 		(void)fclose(in);
 	report_add_input(file->report, &input);
+	return input.has_sha256 || strcmp(path, "-") == 0;
 }
 
 bool report_file_close(struct report_file *file, char *error, size_t error_size)

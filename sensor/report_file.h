@@ -16,8 +16,11 @@ struct report_file *report_file_open(const struct options *options, const struct
 /* For the judge to fill; owned by the file. */
 struct report *report_file_report(struct report_file *file);
 
-/* Lists an input with its size and SHA-256, which reads it once more; "-" goes by name alone. */
-void report_file_input(struct report_file *file, const char *path);
+/*
+ * Lists an input with its size and SHA-256, which reads it once more; "-" goes by name alone. False
+ * when the file could not be read again: it is listed without.
+ */
+bool report_file_input(struct report_file *file, const char *path);
 
 /* Writes the page and frees everything. False, with a sentence in error, when that failed. */
 bool report_file_close(struct report_file *file, char *error, size_t error_size);

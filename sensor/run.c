@@ -417,7 +417,9 @@ void run_input(struct run *run, const char *path)
 	if (run->report == NULL)
 		return;
 	rest(run);
-	report_file_input(run->report, path);
+	if (!report_file_input(run->report, path))
+		log_line(&run->log, LOG_WARNING,
+			 "%s: cannot be read again, the report has no digest of it", path);
 }
 
 const struct log *run_log(const struct run *run)
@@ -496,8 +498,7 @@ static void add_world(const struct run *run, struct counters *sum)
 	sum->segments += packets->segments;
 	sum->mail_segments += packets->mail_segments;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
-			     known.evicted_sessions + known.evicted_paths + known.evicted_clients +
-			     known.no_memory;
+			     known.evicted_sessions + known.evicted_paths + known.evicted_clients;
 	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
 	sum->caps_reached += fragments->evicted + fragments->no_memory;
 	sum->caps_reached +=
@@ -526,6 +527,7 @@ static struct counters count_all(const struct run *run)
 
 	add_world(run, &sum);
 	sum.caps_reached += judged->dialogue_cut + judged->evidence_cut;
+	sum.caps_reached += judge_budget(run->judge)->refused;
 	sum.findings = judged->raised;
 	sum.alerts_raised = judged->sent;
 	sum.alerts_folded = judged->folded;
@@ -592,7 +594,7 @@ void run_reopen(struct run *run)
 			log_line(&run->log, LOG_ERROR, "%s", run->sinks[i]->error);
 }
 
-static void print_summary(const struct run *run)
+static void print_summary(struct run *run)
 {
 	FILE *out = run->people;
 	const struct judge_counters *judged = judge_counters(run->judge);
@@ -605,31 +607,53 @@ static void print_summary(const struct run *run)
 		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->past.gaps,
 			run->past.gap_bytes);
 	fprintf(out, "\n\n");
-	summary_print(judge_summary(run->judge), out, LIMIT_SUMMARY_ROWS);
+	if (!summary_print(judge_summary(run->judge), out, LIMIT_SUMMARY_ROWS)) {
+		log_line(&run->log, LOG_ERROR, "summary: out of memory, hosts are missing");
+		run->complete = false;
+	}
+}
+
+/* What was decided and could not be told. */
+static void report_unsaid(struct run *run)
+{
+	const struct judge_counters *judged = judge_counters(run->judge);
+	int evidence_error = judge_evidence_error(run->judge);
+
+	if (evidence_error != 0)
+		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " captures could not be written: %s",
+			 run->options->evidence, judged->evidence_failed, strerror(evidence_error));
+	if (judged->oversized > 0)
+		log_line(&run->log, LOG_ERROR,
+			 "%" PRIu64 " alerts or session records are lost: no memory for them, or "
+			 "larger than %zu bytes",
+			 judged->oversized, (size_t)LIMIT_DOCUMENT);
+	if (judged->unprinted > 0)
+		log_line(&run->log, LOG_ERROR, "%" PRIu64 " alerts were not printed: out of memory",
+			 judged->unprinted);
+	if (judged->dialogue_cut + judged->evidence_cut > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "%" PRIu64 " alerts lack the beginning of their dialogue and %" PRIu64
+			 " of their evidence: the memory for these was full",
+			 judged->dialogue_cut, judged->evidence_cut);
+	if (judged->unrecorded > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "out of memory: alerts of %" PRIu64 " sessions may be repeated",
+			 judged->unrecorded);
+	if (evidence_error != 0 || judged->oversized > 0 || judged->unprinted > 0)
+		run->complete = false;
 }
 
 int run_finish(struct run *run)
 {
 	int status = STATUS_DONE;
 
-	int evidence_error = judge_evidence_error(run->judge);
-	if (evidence_error != 0) {
-		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " captures could not be written: %s",
-			 run->options->evidence, judge_counters(run->judge)->evidence_failed,
-			 strerror(evidence_error));
-		run->complete = false;
-	}
-	const struct judge_counters *judged = judge_counters(run->judge);
-	if (judged->dialogue_cut + judged->evidence_cut > 0)
-		log_line(&run->log, LOG_WARNING,
-			 "%" PRIu64 " alerts lack the beginning of their dialogue and %" PRIu64
-			 " of their evidence: the memory for these was full",
-			 judged->dialogue_cut, judged->evidence_cut);
-	if (run->past.caps_reached > 0)
+	report_unsaid(run);
+	const struct counters counters = count_all(run);
+	if (counters.caps_reached > 0)
 		log_line(&run->log, LOG_WARNING,
 			 "a cap was reached %" PRIu64 " times (%" PRIu64
 			 " connections given up): results may be incomplete",
-			 run->past.caps_reached, run->past.connections_evicted);
+			 counters.caps_reached, counters.connections_evicted);
 	if (run->people != NULL)
 		print_summary(run);
 	bool alerted =

@@ -23,6 +23,8 @@ void signals_catch(void)
 	(void)sigaction(SIGHUP, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &action, NULL);
+	/* A file at its limit is then a write that fails, and said to be one. */
+	(void)sigaction(SIGXFSZ, &action, NULL);
 }
 
 bool signals_stop_asked(void)

@@ -6,6 +6,7 @@
 #   unit      tests/unit/test_*.c, under the address, leak and undefined-behaviour sanitizers
 #   property  whole connections with reasoned records; what generated traffic must not change;
 #             the corpus of every fuzz target
+#   faults    a whole replay with each call of the system failing; full disks, signals, clocks
 #   checks    the laws of the architecture, documents against the lists they are made of
 #   golden    every bundled capture against its stored output, its manifest, and tshark
 #   live      real programs in network namespaces; need root
@@ -16,11 +17,11 @@
 # status is 0 if nothing failed.
 #
 #   tests/run.sh          everything
-#   tests/run.sh unit     one or more of the five
+#   tests/run.sh unit     one or more of the six
 set -u
 cd "$(dirname "$0")/.." || exit 1
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(unit property checks golden live)
+[ ${#kinds[@]} -gt 0 ] || kinds=(unit property faults checks golden live)
 
 passed=0
 failed=0
@@ -122,6 +123,10 @@ for kind in "${kinds[@]}"; do
 		for file in tests/checks/*.sh tests/checks/schema.py; do
 			[ -x "$file" ] && script "${file#tests/}" "$file"
 		done
+		;;
+	faults)
+		script "faults/injected.py" tests/faults/injected.py build/asan/tests/faults/faults
+		script "faults/world.py" tests/faults/world.py "$STRIPWATCH_ASAN"
 		;;
 	property)
 		script "cases/run.py" tests/cases/run.py "$STRIPWATCH_ASAN"
