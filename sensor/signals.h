@@ -11,7 +11,7 @@
 
 /*
  * SIGINT and SIGTERM ask to stop, SIGHUP to open the outputs anew; system
- * calls are interrupted. SIGPIPE is ignored: writes report it.
+ * calls are interrupted. SIGPIPE and SIGXFSZ are ignored: writes report them.
  */
 void signals_catch(void);
 

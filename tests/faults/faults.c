@@ -124,6 +124,7 @@ static bool strikes(enum family family, int error)
 
 WRAP(void *, malloc, (size_t size), (size), FAMILY_MEMORY, ENOMEM, NULL)
 WRAP(void *, calloc, (size_t n, size_t size), (n, size), FAMILY_MEMORY, ENOMEM, NULL)
+WRAP(void *, aligned_alloc, (size_t to, size_t size), (to, size), FAMILY_MEMORY, ENOMEM, NULL)
 WRAP(void *, realloc, (void *p, size_t size), (p, size), FAMILY_MEMORY, ENOMEM, NULL)
 WRAP(char *, strdup, (const char *s), (s), FAMILY_MEMORY, ENOMEM, NULL)
 WRAP(char *, strndup, (const char *s, size_t n), (s, n), FAMILY_MEMORY, ENOMEM, NULL)
