@@ -33,12 +33,16 @@ struct history *history_create(struct budget *budget, const struct history_confi
 					     sizeof(struct stripped), limits->sessions);
 	history->clients = lru_table_create(budget, &config->key, CLIENT_KEY,
 					    sizeof(struct client_exposure), limits->clients);
+	if (config->share)
+		history->shared = lru_table_create(budget, &config->key, SERVER_KEY,
+						   sizeof(struct server_memory), limits->servers);
 	history->paths = path_watch_create(budget, &config->key, limits->paths);
 	if (config->compare_taps)
 		history->taps = tap_match_create(budget, &config->key, limits->sessions);
 	if (history->servers == NULL || history->failures == NULL || history->stripped == NULL ||
 	    history->clients == NULL || history->paths == NULL ||
-	    (config->compare_taps && history->taps == NULL)) {
+	    (config->compare_taps && history->taps == NULL) ||
+	    (config->share && history->shared == NULL)) {
 		history_destroy(history);
 		return NULL;
 	}
@@ -53,6 +57,7 @@ void history_destroy(struct history *history)
 	lru_table_destroy(history->failures);
 	lru_table_destroy(history->stripped);
 	lru_table_destroy(history->clients);
+	lru_table_destroy(history->shared);
 	path_watch_destroy(history->paths);
 	tap_match_destroy(history->taps);
 	budget_free(history->budget, history, sizeof *history);
@@ -109,6 +114,55 @@ struct server_memory *history_server(const struct history *history, const struct
 	uint8_t key[SERVER_KEY];
 	server_key(endpoint, key);
 	return lru_table_find(history->servers, key);
+}
+
+const struct server_memory *history_known(const struct history *history,
+					  const struct endpoint *endpoint,
+					  struct server_memory *sum)
+{
+	const struct server_memory *server = history_server(history, endpoint);
+	if (history->shared == NULL)
+		return server;
+	uint8_t key[SERVER_KEY];
+	server_key(endpoint, key);
+	const struct server_memory *others = lru_table_find(history->shared, key);
+	if (others == NULL)
+		return server;
+	if (server == NULL)
+		return others;
+	*sum = *server;
+	server_memory_merge(sum, others);
+	return sum;
+}
+
+void history_share(struct history *history, const struct server_memory *others)
+{
+	uint8_t key[SERVER_KEY];
+	server_key(&others->endpoint, key);
+	if (history->shared == NULL)
+		return;
+	struct server_memory *known = lru_table_find(history->shared, key);
+	if (known == NULL && lru_table_full(history->shared)) {
+		lru_table_remove(history->shared, lru_table_oldest(history->shared));
+		history->counts.evicted_shared++;
+	}
+	if (known == NULL)
+		known = lru_table_add(history->shared, key);
+	else
+		lru_table_touch(history->shared, known);
+	if (known == NULL)
+		history->counts.no_memory++;
+	else
+		*known = *others;
+}
+
+void history_adopt(struct history *history, const struct server_memory *own)
+{
+	struct server_memory *server = history_restore_server(history, &own->endpoint);
+	if (server == NULL)
+		return;
+	server_memory_merge(server, own);
+	server->changed = ++history->changes;
 }
 
 /* Room for a server: the least recently seen one that is not pinned goes. */

@@ -46,11 +46,13 @@ struct history_config {
 	struct siphash_key key;        /* of the tables; changes no result */
 	int64_t fallback_window_s;     /* plaintext-fallback across sessions; 3600 by default */
 	unsigned prefix_v4, prefix_v6; /* of a client network; 24 and 64 by default */
-	/* Names of the taps by index, for messages; NULL, all or one: numbers. Outlive the history. */
+	/* Names of the taps by index, for messages; NULL, all or one: numbers. Outlive the history.
+	 */
 	const char *const *tap_names;
 	uint32_t tap_count;
 	bool compare_taps; /* sessions at different taps are matched and compared: always, or
 			      from the first session on whose tap is not 0 */
+	bool share;        /* what other sensors know counts as well: history_share() */
 	bool learn;        /* false: what was loaded is judged by, and nothing is added to it */
 };
 
@@ -60,7 +62,8 @@ struct history_counts {
 	uint64_t no_memory; /* something was not remembered: budget spent */
 	uint64_t evicted_servers, evicted_failures, evicted_sessions, evicted_paths;
 	uint64_t evicted_clients;
-	uint64_t aged; /* servers forgotten because they were unseen for SERVER_AGE_S */
+	uint64_t evicted_shared; /* servers of which no longer is known what other sensors know */
+	uint64_t aged;           /* servers forgotten because they were unseen for SERVER_AGE_S */
 };
 
 struct history;
@@ -154,6 +157,15 @@ struct server_memory *history_restore_server(struct history *history,
 /* The same for a client. */
 struct client_exposure *history_restore_client(struct history *history,
 					       const struct ip_addr *client);
+
+/*
+ * What all other sensors together know of a server, in the place of what they knew before. It
+ * counts as if it had been learnt here, and is not given to a store.
+ */
+void history_share(struct history *history, const struct server_memory *others);
+
+/* What this sensor knew in an earlier run, from where it was shared: added to what it knows. */
+void history_adopt(struct history *history, const struct server_memory *own);
 
 /* What a person decided, in the store: to forget a server, to pin it, to pin none. */
 void history_forget_server(struct history *history, const struct endpoint *endpoint);

@@ -28,7 +28,8 @@ static enum confidence stripped_confidence(const struct server_memory *server, b
 static void decide_stripped(struct history *history, const struct observation *observation)
 {
 	const struct session_facts *facts = &observation->facts;
-	const struct server_memory *server = history_server(history, &facts->server);
+	struct server_memory sum;
+	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	if (server == NULL || !history_without_offer(facts) ||
 	    history_stripped(history, facts) != NULL)
 		return;
@@ -63,7 +64,8 @@ void history_context(struct history *history, const struct observation *observat
 	if (history_news(observation, MILESTONE_EHLO_REPLY))
 		decide_stripped(history, observation);
 	context->stripped = history_stripped(history, facts) != NULL;
-	const struct server_memory *server = history_server(history, &facts->server);
+	struct server_memory sum;
+	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	context->refuses_all =
 	    server != NULL && !server->pinned && server_memory_refuses_all(server);
 	context->ehlo_accepted_before = server != NULL && server->ehlo_accepted > 0;
@@ -128,7 +130,8 @@ static void find_starttls_stripped(const struct history *history,
 {
 	const struct session_facts *facts = &observation->facts;
 	const struct stripped *stripped = history_stripped(history, facts);
-	const struct server_memory *server = history_server(history, &facts->server);
+	struct server_memory sum;
+	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	if (!history_news(observation, MILESTONE_EHLO_REPLY) || stripped == NULL || server == NULL)
 		return;
 	struct finding *finding = history_raise(verdict, already, RULE_STARTTLS_STRIPPED);
@@ -223,7 +226,9 @@ static void find_certificate_changed(const struct history *history,
 {
 	if (!history_news(observation, MILESTONE_CERTIFICATE) || observation->certificate == NULL)
 		return;
-	const struct server_memory *server = history_server(history, &observation->facts.server);
+	struct server_memory sum;
+	const struct server_memory *server =
+	    history_known(history, &observation->facts.server, &sum);
 	if (server == NULL)
 		return;
 	struct server_certificate seen = server_certificate_of(observation->certificate);
@@ -277,7 +282,8 @@ static void judge_version_regression(const struct history *history,
 			finding = &verdict->findings[i];
 	if (finding == NULL)
 		return;
-	const struct server_memory *server = history_server(history, &facts->server);
+	struct server_memory sum;
+	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	if (server == NULL || server->best_sessions < DOWNGRADE_SEEN ||
 	    server->best_version < 0x0303 || facts->tls.version >= 0x0303)
 		return;
@@ -332,7 +338,8 @@ static const struct server_recent *still_offered(const struct server_memory *ser
 void history_restate_stripped(const struct history *history, const struct endpoint *server,
 			      const struct ip_addr *client, int64_t now_ns, struct finding *finding)
 {
-	const struct server_memory *memory = history_server(history, server);
+	struct server_memory sum;
+	const struct server_memory *memory = history_known(history, server, &sum);
 	bool some = memory != NULL &&
 		    still_offered(memory, client, now_ns / NS_PER_S - SERVER_RECENT_S) != NULL;
 	bool was_some = finding->scope != NULL && strcmp(finding->scope, "some-clients") == 0;

@@ -73,7 +73,8 @@ void history_find_path_downgrade(struct history *history, const struct observati
 				 uint32_t already, struct verdict *verdict)
 {
 	const struct session_facts *facts = &observation->facts;
-	const struct server_memory *server = history_server(history, &facts->server);
+	struct server_memory sum;
+	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	struct path_trial trial = {
 	    .session = session_identity_of(facts),
 	    .network = history_client_network(history, facts),

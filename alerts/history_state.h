@@ -33,6 +33,7 @@ struct history {
 	struct budget *budget;
 	struct history_config config;
 	struct lru_table *servers, *failures, *stripped, *clients;
+	struct lru_table *shared; /* struct server_memory; NULL: nothing is shared */
 	struct path_watch *paths;
 	struct tap_match *taps; /* NULL: taps are not compared */
 	uint64_t changes;       /* so often a server or client learnt */
@@ -46,6 +47,10 @@ struct history {
 /* What is remembered, or NULL. Valid until the next call that learns. */
 struct server_memory *history_server(const struct history *history,
 				     const struct endpoint *endpoint);
+/* The same with what other sensors know added, in *sum where there is such. NULL: unknown. */
+const struct server_memory *history_known(const struct history *history,
+					  const struct endpoint *endpoint,
+					  struct server_memory *sum);
 struct stripped *history_stripped(const struct history *history, const struct session_facts *facts);
 struct failure *history_failure(const struct history *history, const struct session_facts *facts);
 

@@ -25,6 +25,16 @@ void json_document_free(struct json_document *document)
 	json_decref((void *)document);
 }
 
+/* The element that decimal digits name. */
+static const json_t *element(const json_t *array, const char *digits)
+{
+	size_t index = 0;
+
+	for (; *digits >= '0' && *digits <= '9' && index < json_array_size(array); digits++)
+		index = index * 10 + (size_t)(*digits - '0');
+	return *digits == '\0' ? json_array_get(array, index) : NULL;
+}
+
 /* Follows the path; NULL when it leads nowhere. */
 static const json_t *find(const struct json_document *document, const char *path)
 {
@@ -37,7 +47,7 @@ static const json_t *find(const struct json_document *document, const char *path
 			return NULL;
 		memcpy(name, path, length);
 		name[length] = '\0';
-		value = json_object_get(value, name);
+		value = json_is_array(value) ? element(value, name) : json_object_get(value, name);
 		path += length;
 		path += *path == '.';
 	}

@@ -45,6 +45,7 @@ static void upkeep(struct run *run, struct capture_live *live, size_t count, int
 		return;
 	*last_ns = time_ns;
 	run_flush(run);
+	run_upkeep(run, time_ns);
 	tell_heartbeat(run, live, count);
 }
 

@@ -193,6 +193,7 @@ bool judge_begin(struct judge *judge, const char *name)
 	config.key = judge->config.hash_key;
 	config.fallback_window_s = judge->config.fallback_window_s;
 	config.learn = judge->config.learn;
+	config.share = judge->config.share;
 	config.compare_taps = judge->config.compare_taps;
 	config.tap_names = judge->config.taps;
 	config.tap_count = (uint32_t)judge->config.tap_count;

@@ -31,6 +31,7 @@ struct judge_config {
 	const struct policy *policy; /* who must use TLS, borrowed; NULL: nothing is demanded */
 	bool dns; /* DNS answers are looked at */
 	bool learn;              /* false: what was loaded into the history is all that is known */
+	bool share;      /* what other sensors know counts as well: history_share() */
 	bool day_at_end; /* the exposures of an unfinished day are summed up when the world ends */
 	const char *evidence;    /* directory, or NULL */
 	const char *const *taps; /* names by session_facts.tap or NULL, borrowed; may be filled later */

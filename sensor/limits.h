@@ -122,6 +122,12 @@
 /* What two taps saw is told this long after both sides; so many wait, further ones leave at once. */
 #define LIMIT_TAPS_SETTLE_NS 5000000000LL
 #define LIMIT_DEFERRED       1024
+/* Servers that wait to be shared, in each direction: some 2 MB. */
+#define LIMIT_BASELINE_QUEUE 2048
+/* Between two exchanges of the baseline with Redis: how late another sensor learns of it. */
+#define LIMIT_BASELINE_EXCHANGE_MS 5000
+/* Replay waits so long for what other sensors know. */
+#define LIMIT_BASELINE_WAIT_MS 10000
 /* Between two saves of the baseline: what kill -9 may cost. */
 #define LIMIT_BASELINE_SAVE_NS 5000000000LL
 /* Open keys of suppression; further ones push out the oldest, whose summary then leaves. */

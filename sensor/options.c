@@ -626,8 +626,13 @@ static bool check_together(struct options *options, FILE *errors)
 			return complain(&origin, NULL, "two outputs on standard output");
 		if (!options->sensor && !set_host_name(options, &origin))
 			return false;
-		if (options->baseline_readonly && !options->baseline)
-			return complain(&origin, "baseline-readonly", "needs --baseline");
+		if (options->baseline_readonly && !options->baseline && !options->baseline_redis)
+			return complain(&origin, "baseline-readonly",
+					"needs --baseline or --baseline-redis");
+		if (options->baseline_redis && !options->redis)
+			return complain(&origin, "baseline-redis", "needs --redis");
+		if (options->baseline_redis && options->separate)
+			return complain(&origin, "baseline-redis", "contradicts --separate");
 	}
 	if ((options->redis_cert != NULL) != (options->redis_key != NULL))
 		return complain(&origin, NULL, "--redis-cert and --redis-key need each other");

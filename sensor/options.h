@@ -84,6 +84,7 @@ struct options {
 	struct option_list severities;
 	char *baseline;
 	bool baseline_readonly;
+	bool baseline_redis;
 	char *policy;
 	bool dns;
 	char *ca_file;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/run.h"
 
-#include "alerts/baseline_store.h"
 #include "alerts/sink_file.h"
 #include "alerts/sink_syslog.h"
 #include "decoders/link.h"
+#include "sensor/baseline_keeper.h"
 #include "sensor/counters.h"
 #include "sensor/crew.h"
 #include "sensor/delivery.h"
@@ -40,8 +40,7 @@ struct run {
 	size_t tap_count;
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
 	struct policy *policy;      /* NULL: none is stated */
-	struct baseline_store *baseline; /* NULL: nothing is kept */
-	int64_t baseline_saved_ns;       /* packet time of the last save */
+	struct baseline_keeper *keeper; /* of what the history knows */
 	bool complete;                   /* no input was refused, no output failed */
 	struct sink *delivery;      /* the one of sinks that has a heartbeat, or NULL */
 	struct counters past;       /* of the worlds that are over, without the judge's */
@@ -93,6 +92,7 @@ static struct judge *make_judge(struct run *run)
 	    .policy = run->policy,
 	    .dns = options->dns,
 	    .learn = !options->baseline_readonly,
+	    .share = options->baseline_redis,
 	    .day_at_end = run->kind == RUN_WATCH,
 	    .fallback_window_s = (int64_t)options->fallback_window,
 	    .taps = (const char *const *)run->taps,
@@ -208,39 +208,11 @@ static bool read_policy(struct run *run, char *error, size_t size)
 
 static bool open_baseline(struct run *run, char *error, size_t size)
 {
-	const struct options *options = run->options;
-	char reason[BASELINE_ERROR_MAX];
-	if (options->baseline == NULL)
-		return true;
-	run->baseline = baseline_store_open(
-	    options->baseline, options->baseline_readonly ? BASELINE_READ : BASELINE_LEARN, reason);
-	if (run->baseline == NULL) {
+	char reason[BASELINE_KEEPER_ERROR_MAX];
+	run->keeper = baseline_keeper_open(run->options, &run->log, reason);
+	if (run->keeper == NULL)
 		(void)snprintf(error, size, "%s", reason);
-		return false;
-	}
-	uint64_t pruned = 0;
-	if (!options->baseline_readonly &&
-	    !baseline_store_prune(run->baseline, LIMIT_BASELINE_SERVERS, LIMIT_BASELINE_CLIENTS,
-				  (int64_t)time(NULL), &pruned, reason)) {
-		(void)snprintf(error, size, "%s", reason);
-		return false;
-	}
-	if (pruned > 0)
-		log_line(&run->log, LOG_INFO,
-			 "%s: %" PRIu64 " servers were forgotten: aged, or beyond the cap",
-			 options->baseline, pruned);
-	return true;
-}
-
-/* What was learnt goes to the file. What cannot be written is tried again with the next save. */
-static void save_baseline(struct run *run)
-{
-	char error[BASELINE_ERROR_MAX];
-	if (run->baseline == NULL || run->options->baseline_readonly ||
-	    baseline_store_save(run->baseline, judge_history(run->judge), error))
-		return;
-	log_line(&run->log, LOG_ERROR, "%s", error);
-	run->complete = false;
+	return run->keeper != NULL;
 }
 
 static bool read_anchors(struct run *run, char *error, size_t size)
@@ -344,7 +316,7 @@ static void run_free(struct run *run)
 	free(run->allowed);
 	crew_destroy(run->crew);
 	judge_destroy(run->judge);
-	baseline_store_close(run->baseline);
+	(void)baseline_keeper_close(run->keeper);
 	policy_close(run->policy);
 	report_file_abandon(run->report);
 	certificate_anchors_destroy(run->anchors);
@@ -431,18 +403,8 @@ bool run_begin_world(struct run *run, const char *name)
 {
 	if (!judge_begin(run->judge, name))
 		return false;
-	char error[BASELINE_ERROR_MAX];
-	uint64_t left_out = 0;
-	if (run->baseline != NULL &&
-	    !baseline_store_load(run->baseline, judge_history(run->judge), &left_out, error)) {
-		log_line(&run->log, LOG_ERROR, "%s", error);
+	if (!baseline_keeper_load(run->keeper, judge_history(run->judge), run->kind == RUN_REPLAY))
 		run->complete = false;
-	}
-	if (left_out > 0)
-		log_line(&run->log, LOG_WARNING,
-			 "%s: the %" PRIu64 " servers that were unseen for longest are known to the "
-			 "file alone: memory holds %d",
-			 run->options->baseline, left_out, LIMIT_HISTORY_SERVERS);
 	run->crew = crew_create(&run->crew_config, run->judge);
 	return run->crew != NULL;
 }
@@ -478,10 +440,6 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 {
 	crew_clock(run->crew, time_ns, ordinal);
 	judge_clock(run->judge, time_ns);
-	if (run->kind == RUN_WATCH && time_ns - run->baseline_saved_ns >= LIMIT_BASELINE_SAVE_NS) {
-		run->baseline_saved_ns = time_ns;
-		save_baseline(run);
-	}
 }
 
 /* Adds what the present world has counted so far. */
@@ -498,7 +456,8 @@ static void add_world(const struct run *run, struct counters *sum)
 	sum->segments += packets->segments;
 	sum->mail_segments += packets->mail_segments;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
-			     known.evicted_sessions + known.evicted_paths + known.evicted_clients;
+			     known.evicted_sessions + known.evicted_paths + known.evicted_clients +
+			     known.evicted_shared;
 	sum->caps_reached += packets->dns_facts_dropped + judge_dns_evicted(run->judge);
 	sum->caps_reached += fragments->evicted + fragments->no_memory;
 	sum->caps_reached +=
@@ -555,7 +514,8 @@ void run_end_world(struct run *run, uint64_t ordinal)
 {
 	crew_finish(run->crew, ordinal);
 	judge_end(run->judge);
-	save_baseline(run);
+	if (!baseline_keeper_save(run->keeper, judge_history(run->judge)))
+		run->complete = false;
 
 	add_world(run, &run->past);
 	crew_destroy(run->crew);
@@ -573,6 +533,13 @@ static void tell_sink(struct run *run, size_t i)
 	if (sink->failed && !run->told[i])
 		log_line(&run->log, LOG_ERROR, "%s", sink->error);
 	run->told[i] = sink->failed;
+}
+
+void run_upkeep(struct run *run, int64_t time_ns)
+{
+	rest(run);
+	if (!baseline_keeper_upkeep(run->keeper, judge_history(run->judge), time_ns))
+		run->complete = false;
 }
 
 void run_flush(struct run *run)
@@ -654,6 +621,9 @@ int run_finish(struct run *run)
 			 "a cap was reached %" PRIu64 " times (%" PRIu64
 			 " connections given up): results may be incomplete",
 			 counters.caps_reached, counters.connections_evicted);
+	if (!baseline_keeper_close(run->keeper))
+		run->complete = false;
+	run->keeper = NULL;
 	if (run->people != NULL)
 		print_summary(run);
 	bool alerted =

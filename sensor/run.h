@@ -51,6 +51,9 @@ void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal);
 /* Closes what is open, forgets the world's state. */
 void run_end_world(struct run *run, uint64_t ordinal);
 
+/* Once a second of a watch: what was learnt is saved, and exchanged with other sensors. */
+void run_upkeep(struct run *run, int64_t time_ns);
+
 /* Writes out what is buffered, logs what the outputs have to say; opens the files anew (SIGHUP). */
 void run_flush(struct run *run);
 void run_reopen(struct run *run);
