@@ -7,8 +7,9 @@
 #   tests/bench/compare.sh [--build DIR] --instructions [--update]
 #
 # All programs read the same capture in turn, round after round, so that what else the machine
-# does meets all of them. CPU is user and system time of the whole process; the ratio is
-# that of the medians, and the spread goes from the least to the most.
+# does meets all of them. CPU is user and system time of the whole process, wall is what passed
+# meanwhile; the ratios are those of the medians, and the spread goes from the least to the
+# most. two_workers is stripwatch with --workers 2.
 # --instructions counts, by callgrind, what a fixed small capture takes for each packet and
 # compares it with tests/bench/instructions.tsv: exact, where seconds are not.
 set -euo pipefail
@@ -17,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build/release
 rounds=5
 mode=mail
-wanted='bare_loop stripwatch tcpdump tcpflow ndpiReader suricata tshark' # the yardstick is first
+wanted='bare_loop stripwatch two_workers tcpdump tcpflow ndpiReader suricata tshark' # the yardstick is first
 capture=
 update=false
 while [ $# -gt 0 ]; do
@@ -86,6 +87,8 @@ command_of() { # NAME: its command in the array command; false where it is not i
 	bare_loop) command=("$bare" "$capture") ;;
 	stripwatch) command=("$stripwatch" replay --quiet --alerts "$scratch/alerts"
 		--sessions "$scratch/sessions" "$capture") ;;
+	two_workers) command=("$stripwatch" replay --quiet --workers 2 --alerts "$scratch/alerts"
+		--sessions "$scratch/sessions" "$capture") ;;
 	tcpdump) command=(tcpdump -n -r "$capture" -w /dev/null) ;;
 	ndpiReader) command=(ndpiReader -q -i "$capture") ;;
 	tcpflow) command=(tcpflow -q -o "$scratch/flows" -r "$capture") ;;
@@ -120,14 +123,18 @@ awk -v order="${programs[*]}" '
 		return row[int((n[name] + 1) / 2)]
 	}
 	END {
-		printf "%-12s %7s %15s %7s %7s %9s\n", "", "CPU s", "least..most", "ratio", "wall s", "peak MB"
+		printf "%-12s %7s %15s %7s %7s %15s %7s %9s\n", "", "CPU s", "least..most", "ratio",
+			"wall s", "least..most", "ratio", "peak MB"
 		count = split(order, names, " ")
 		for (k = 1; k <= count; k++) {
 			name = names[k]
 			median = sorted(cpu, name)
 			if (k == 1) base = median > 0 ? median : 0.01
 			spread = sprintf("%.2f..%.2f", row[1], row[n[name]])
-			printf "%-12s %7.2f %15s %7.2f %7.2f %9.1f\n", name, median, spread, median / base,
-				sorted(wall, name), peak[name] / 1024
+			passed = sorted(wall, name)
+			if (k == 1) base_wall = passed > 0 ? passed : 0.01
+			spread_wall = sprintf("%.2f..%.2f", row[1], row[n[name]])
+			printf "%-12s %7.2f %15s %7.2f %7.2f %15s %7.2f %9.1f\n", name, median, spread,
+				median / base, passed, spread_wall, passed / base_wall, peak[name] / 1024
 		}
 	}' "$scratch/times"
