@@ -29,9 +29,10 @@ bool batch_ring_init(struct batch_ring *ring, unsigned workers)
 		struct batch *batch = &ring->batches[i];
 		batch->lanes = calloc(workers, sizeof *batch->lanes);
 		for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
-			batch->lanes[w].entries =
-			    malloc(LANE_ROOM * sizeof *batch->lanes[w].entries);
-			whole = whole && batch->lanes[w].entries != NULL;
+			struct batch_lane *lane = &batch->lanes[w];
+			lane->slots = aligned_alloc(64, LANE_ROOM * sizeof *lane->slots);
+			lane->kinds = malloc(LANE_ROOM * sizeof *lane->kinds);
+			whole = whole && lane->slots != NULL && lane->kinds != NULL;
 		}
 		whole = whole && batch->lanes != NULL;
 	}
@@ -63,8 +64,10 @@ void batch_ring_free(struct batch_ring *ring)
 	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
 		struct batch *batch = &ring->batches[i];
 		batch_release(ring, batch);
-		for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++)
-			free(batch->lanes[w].entries);
+		for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++) {
+			free(batch->lanes[w].slots);
+			free(batch->lanes[w].kinds);
+		}
 		free(batch->lanes);
 	}
 	for (unsigned i = 0; ring->progress != NULL && i < ring->workers; i++)
@@ -86,10 +89,19 @@ static uint64_t passed_by_all(const struct batch_ring *ring)
 	return least;
 }
 
+/* Workers sleep until it is worth while to wake them: now it is, whatever there is. */
+static void wake_workers(struct batch_ring *ring)
+{
+	for (unsigned i = 0; i < ring->workers; i++)
+		if (atomic_load(&ring->progress[i].wake.wanted) != WAKE_NOBODY)
+			wake_up(&ring->progress[i].wake);
+}
+
 /* Waits until so many batches were passed by all, and lets go of what they held. */
 static void wait_passed(struct batch_ring *ring, uint64_t wanted)
 {
 	if (passed_by_all(ring) < wanted) {
+		wake_workers(ring);
 		wake_begin(&ring->room, wanted);
 		while (passed_by_all(ring) < wanted)
 			wake_sleep(&ring->room);
@@ -115,14 +127,19 @@ struct batch *batch_open(struct batch_ring *ring)
 	return present(ring);
 }
 
+/* What was written to the lane's next place is one thing more for its worker. */
+static void lane_add(struct batch *batch, struct batch_lane *lane, enum batch_kind kind)
+{
+	lane->kinds[lane->count++] = (uint8_t)kind;
+	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+}
+
 void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uint64_t ordinal)
 {
-	struct batch_lane *lane = &batch->lanes[worker];
-	struct batch_entry *entry = &lane->entries[lane->count++];
-	entry->kind = BATCH_CLOCK;
-	entry->packet.clock_ns = clock_ns;
-	entry->packet.ordinal = ordinal;
-	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+	struct followed_packet *packet = batch_place(batch, worker);
+	packet->clock_ns = clock_ns;
+	packet->ordinal = ordinal;
+	lane_add(batch, &batch->lanes[worker], BATCH_CLOCK);
 }
 
 static bool inside(struct span part, struct span whole)
@@ -159,12 +176,9 @@ static void hold_window(struct batch *batch, struct capture_window *window)
 
 bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_window *window)
 {
-	struct batch_lane *lane = &batch->lanes[worker];
-	struct batch_entry *entry = &lane->entries[lane->count];
-	struct followed_packet *packet = &entry->packet;
+	struct followed_packet *packet = batch_place(batch, worker);
 	struct tcp_segment *segment = &packet->segment;
 
-	entry->kind = BATCH_PACKET;
 	/* The payload is a part of what the checksum covers. */
 	bool in_frame = inside(segment->checked, packet->frame);
 	const uint8_t *from = in_frame ? packet->frame.ptr : segment->checked.ptr;
@@ -186,25 +200,21 @@ bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_windo
 	}
 	if (segment->payload.len > 0)
 		segment->payload.ptr = to + (segment->payload.ptr - from);
-	lane->count++;
-	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+	lane_add(batch, &batch->lanes[worker], BATCH_PACKET);
 	return true;
 }
 
 bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answers *answers,
 		   int64_t time_ns, uint64_t ordinal)
 {
-	struct batch_lane *lane = &batch->lanes[worker];
-	struct batch_entry *entry = &lane->entries[lane->count];
+	struct followed_packet *packet = batch_place(batch, worker);
 	struct span bytes = span_of(answers, dns_answers_size(answers));
 	if (!keep_copy(batch, &bytes))
 		return false;
-	entry->kind = BATCH_DNS;
-	entry->packet.time_ns = time_ns;
-	entry->packet.ordinal = ordinal;
-	entry->answers = (const struct dns_answers *)(const void *)bytes.ptr;
-	lane->count++;
-	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
+	packet->time_ns = time_ns;
+	packet->ordinal = ordinal;
+	packet->frame = bytes;
+	lane_add(batch, &batch->lanes[worker], BATCH_DNS);
 	return true;
 }
 
@@ -212,10 +222,13 @@ void batch_seal(struct batch_ring *ring, uint64_t end)
 {
 	struct batch *batch = present(ring);
 	batch->end = end;
+	bool last = batch->last;
 	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed) + 1;
 	atomic_store(&ring->sealed, sealed);
 	for (unsigned i = 0; i < ring->workers; i++)
 		wake_reached(&ring->progress[i].wake, sealed);
+	if (last)
+		wake_workers(ring);
 }
 
 bool batch_relieve(struct batch_ring *ring)
@@ -238,7 +251,8 @@ const struct batch *batch_take(struct batch_ring *ring, unsigned worker)
 	struct batch_progress *progress = &ring->progress[worker];
 	uint64_t passed = atomic_load_explicit(&progress->passed, memory_order_relaxed);
 	if (atomic_load(&ring->sealed) == passed) {
-		wake_begin(&progress->wake, passed + 1);
+		/* A second one makes waking worth while; before the reader waits it wakes all. */
+		wake_begin(&progress->wake, passed + 2);
 		while (atomic_load(&ring->sealed) == passed)
 			wake_sleep(&progress->wake);
 		wake_end(&progress->wake);

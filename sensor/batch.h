@@ -22,18 +22,20 @@
 enum batch_kind {
 	BATCH_CLOCK,  /* the clock is in another beat; of the packet only clock_ns and ordinal */
 	BATCH_PACKET, /* a packet */
-	BATCH_DNS,    /* DNS answers, for the judge; of the packet only time_ns and ordinal */
+	/* DNS answers, for the judge: struct dns_answers without the facts behind count stands in
+	   the frame; of the rest only time_ns and ordinal */
+	BATCH_DNS,
 };
 
-/* What a worker is given. */
-struct batch_entry {
-	enum batch_kind kind;
-	struct followed_packet packet;
-	const struct dns_answers *answers; /* BATCH_DNS; facts behind count are not there */
+/* Packets begin with a cache line: a worker that needs the first ones fetches no more. */
+struct batch_slot {
+	_Alignas(64) struct followed_packet packet;
 };
 
+/* What a worker is given, in order. */
 struct batch_lane {
-	struct batch_entry *entries;
+	struct batch_slot *slots;
+	uint8_t *kinds; /* enum batch_kind */
 	uint32_t count;
 };
 
@@ -83,7 +85,7 @@ void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uin
 static inline struct followed_packet *batch_place(struct batch *batch, unsigned worker)
 {
 	struct batch_lane *lane = &batch->lanes[worker];
-	return &lane->entries[lane->count].packet;
+	return &lane->slots[lane->count].packet;
 }
 
 /*

@@ -29,15 +29,16 @@ struct captured_frame {
 
 /* A segment that is followed, with the frame that it came in. It borrows as the segment does. */
 struct followed_packet {
-	struct tcp_segment segment;
-	struct span frame;
-	uint32_t wire_len;
-	uint32_t link_type;
+	/* What a packet of a shunted connection is asked for stands in the first 128 bytes. */
 	int64_t time_ns;
 	int64_t clock_ns; /* the common clock: the latest time of any frame so far */
 	uint64_t ordinal;
 	uint8_t tap;
 	uint16_t interface; /* all of a connection, whatever interface, is for the same worker */
+	struct tcp_segment segment;
+	struct span frame;
+	uint32_t wire_len;
+	uint32_t link_type;
 };
 
 struct intake_config {

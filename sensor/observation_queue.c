@@ -146,6 +146,13 @@ void observation_queue_wait(struct observation_queue *queue)
 	wake_end(&queue->room);
 }
 
+bool observation_queue_fills(const struct observation_queue *queue)
+{
+	return atomic_load_explicit(&queue->written, memory_order_relaxed) -
+		   atomic_load_explicit(&queue->read, memory_order_relaxed) >=
+	       queue->size / 4;
+}
+
 /* The message at a position, what is skipped left behind. */
 static struct message *at_first(const struct observation_queue *queue, uint64_t position)
 {

@@ -43,6 +43,9 @@ bool observation_queue_put_dns(struct observation_queue *queue, const struct dns
 /* Writer: waits until a good part of the ring is free. */
 void observation_queue_wait(struct observation_queue *queue);
 
+/* Writer: a quarter of the ring at least is used. */
+bool observation_queue_fills(const struct observation_queue *queue);
+
 /* Reader: where the first observation stands; NULL when there is none. */
 const struct observation_place *observation_queue_first(struct observation_queue *queue);
 

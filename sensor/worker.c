@@ -11,57 +11,59 @@ static void await_room(struct worker *worker)
 }
 
 /* Gives the judge what the pipeline has to tell; waits while the queue is full. */
-static bool tell(struct worker *worker)
+static void tell(struct worker *worker)
 {
 	struct observation observation;
-	bool told = false;
-	while (pipeline_next(worker->pipeline, &observation)) {
+	while (pipeline_next(worker->pipeline, &observation))
 		while (!observation_queue_put(&worker->told, &observation))
 			await_room(worker);
-		told = true;
-	}
-	return told;
 }
 
-static bool work_lane(struct worker *worker, const struct batch *batch)
+static void tell_dns(struct worker *worker, const struct followed_packet *packet)
+{
+	const struct dns_answers *answers = (const void *)packet->frame.ptr;
+	while (!observation_queue_put_dns(&worker->told, answers, packet->time_ns, packet->ordinal))
+		await_room(worker);
+}
+
+static void work_lane(struct worker *worker, const struct batch *batch)
 {
 	const struct batch_lane *lane = &batch->lanes[worker->number];
-	bool told = false;
 
 	for (uint32_t i = 0; i < lane->count; i++) {
-		const struct batch_entry *entry = &lane->entries[i];
-		const struct followed_packet *packet = &entry->packet;
-		switch (entry->kind) {
+		const struct followed_packet *packet = &lane->slots[i].packet;
+		switch ((enum batch_kind)lane->kinds[i]) {
 		case BATCH_CLOCK:
 			pipeline_clock(worker->pipeline, packet->clock_ns, packet->ordinal);
-			told = tell(worker) || told;
+			tell(worker);
 			break;
 		case BATCH_PACKET:
 			pipeline_packet(worker->pipeline, packet);
-			told = tell(worker) || told;
+			tell(worker);
 			break;
 		case BATCH_DNS:
-			while (!observation_queue_put_dns(&worker->told, entry->answers,
-							  packet->time_ns, packet->ordinal))
-				await_room(worker);
-			told = true;
+			tell_dns(worker, packet);
 			break;
 		}
 	}
 	if (batch->finish) {
 		pipeline_finish(worker->pipeline, batch->clock_ns, batch->end);
-		told = tell(worker) || told;
+		tell(worker);
 	}
-	return told;
 }
 
-/* Says how far it is, and wakes the judge if that is what it waits for. */
-static void publish(struct worker *worker, uint64_t reached, bool told)
+/*
+ * Says how far it is, and wakes the judge if that is what it waits for. For whatever comes it
+ * is not woken at once, but when it is worth while; who needs it before (a full queue, the end)
+ * wakes it.
+ */
+static void publish(struct worker *worker, uint64_t reached)
 {
 	uint64_t before = atomic_load_explicit(&worker->reached, memory_order_relaxed);
 	atomic_store(&worker->reached, reached);
 	uint64_t wanted = atomic_load(&worker->judge->wanted);
-	if (wanted == WORKER_ANYTHING ? told : before < wanted && wanted <= reached)
+	if (wanted == WORKER_ANYTHING ? observation_queue_fills(&worker->told)
+				      : before < wanted && wanted <= reached)
 		wake_up(worker->judge);
 }
 
@@ -74,8 +76,8 @@ static void *run_worker(void *argument)
 		const struct batch *batch = batch_take(worker->batches, worker->number);
 		last = batch->last;
 		uint64_t end = last ? batch->end + 1 : batch->end; /* the end is a step as well */
-		bool told = work_lane(worker, batch);
-		publish(worker, end, told);
+		work_lane(worker, batch);
+		publish(worker, end);
 		batch_pass(worker->batches, worker->number);
 	}
 	return NULL;

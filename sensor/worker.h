@@ -22,7 +22,7 @@ struct worker {
 	bool started;
 };
 
-/* The judge waits for whatever comes: the value of wake.wanted. */
+/* The judge waits for whatever comes, once it is worth while: the value of wake.wanted. */
 #define WORKER_ANYTHING (WAKE_NOBODY - 1)
 
 /* Makes a worker and starts its thread. False when memory or threads are out. */
