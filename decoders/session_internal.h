@@ -10,6 +10,13 @@
 #include "decoders/smtp_session.h"
 
 /* smtp_session.c */
+
+/*
+ * Makes s->clear, where the session goes on in the clear after it was given up. False when
+ * out of memory. It is there as long as either side is read as text or an upgrade is under
+ * way.
+ */
+bool session_clear_begin(struct smtp_session *session, const struct smtp_context *context);
 bool session_upgrade_failed(const struct smtp_session *session);
 void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);

@@ -43,7 +43,7 @@ void session_tls_begin(struct smtp_session *s, const struct smtp_context *contex
 			s->facts.implicit_tls = true;
 		}
 	}
-	line_free(&s->line[side], context->budget);
+	line_free(&s->clear->line[side], context->budget);
 }
 
 void session_tls_free(struct smtp_session *s, const struct smtp_context *context)
@@ -80,16 +80,19 @@ static size_t hello_record(const struct tls_hello *hello, bool client, uint8_t *
 
 static void drop_hello(struct smtp_session *s, const struct smtp_context *context)
 {
-	budget_free(context->budget, s->held, s->held_cap);
-	s->held = NULL;
-	s->held_len = s->held_cap = 0;
+	if (s->clear == NULL)
+		return;
+	budget_free(context->budget, s->clear->held, s->clear->held_cap);
+	s->clear->held = NULL;
+	s->clear->held_len = s->clear->held_cap = 0;
 }
 
 /* The side goes on in the clear: as SMTP again. */
 static void back_to_text(struct smtp_session *s, const struct smtp_context *context, enum side side)
 {
 	drop_hello(s, context);
-	s->framing[side] = SMTP_FRAMING_TEXT;
+	bool readable = session_clear_begin(s, context); /* otherwise counted by the budget */
+	s->framing[side] = readable ? SMTP_FRAMING_TEXT : SMTP_FRAMING_FOREIGN;
 	s->line_owed[side] = true;
 	if (side == SIDE_CLIENT)
 		smtp_enter(s, SMTP_STATE_COMMANDS);
@@ -143,13 +146,13 @@ static void keep_client_hello(struct smtp_session *s, const struct smtp_context 
 	size_t size = 9 + hello->message.len;
 
 	drop_hello(s, context);
-	if (size > SMTP_HELLO_MAX)
+	if (size > SMTP_HELLO_MAX || s->clear == NULL)
 		return;
-	s->held = budget_alloc(context->budget, size);
-	if (s->held == NULL)
+	s->clear->held = budget_alloc(context->budget, size);
+	if (s->clear->held == NULL)
 		return;
-	s->held_cap = (uint32_t)size;
-	s->held_len = (uint32_t)hello_record(hello, true, s->held, size);
+	s->clear->held_cap = (uint32_t)size;
+	s->clear->held_len = (uint32_t)hello_record(hello, true, s->clear->held, size);
 }
 
 static void give_hellos(struct smtp_session *s, const struct smtp_context *context,
@@ -158,9 +161,9 @@ static void give_hellos(struct smtp_session *s, const struct smtp_context *conte
 	struct smtp_found *found = context->found;
 	size_t len = hello_record(hello, false, found->hello[SIDE_SERVER], SMTP_HELLO_MAX);
 
-	if (s->held_len > 0 && len > 0) {
-		memcpy(found->hello[SIDE_CLIENT], s->held, s->held_len);
-		found->hello_len[SIDE_CLIENT] = s->held_len;
+	if (s->clear != NULL && s->clear->held_len > 0 && len > 0) {
+		memcpy(found->hello[SIDE_CLIENT], s->clear->held, s->clear->held_len);
+		found->hello_len[SIDE_CLIENT] = s->clear->held_len;
 		found->hello_len[SIDE_SERVER] = len;
 	}
 	drop_hello(s, context);

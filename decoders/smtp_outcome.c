@@ -178,8 +178,8 @@ void smtp_session_close(struct smtp_session *s, const struct smtp_context *conte
 
 	f->closed_by = closed_by;
 	f->concluded = closed_by == CLOSED_BY_FIN || closed_by == CLOSED_BY_RST;
-	if (s->held_len > 0 && s->state == SMTP_STATE_DATA_ASKED)
-		s->message_hole = true;
+	if (s->clear != NULL && s->clear->held_len > 0 && s->state == SMTP_STATE_DATA_ASKED)
+		s->clear->message_hole = true;
 	/* What is still pending will not be answered; an EHLO among it tells of no offer. */
 	session_reply_abandon(s, context);
 	smtp_session_settle(s);

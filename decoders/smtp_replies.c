@@ -63,7 +63,7 @@ static bool fits_behind_head(const struct smtp_session *s, const struct smtp_rep
 	uint16_t position = 0;
 	bool listing = line->code == 250 && !line->last;
 
-	while (smtp_queue_next(&s->queue, &position, &pending)) {
+	while (smtp_queue_next(&s->clear->queue, &position, &pending)) {
 		if (code_is_specific(line->code) && code_fits(line->code, &pending))
 			return true;
 		if (listing && pending.kind == SMTP_PENDING_COMMAND && is_ehlo(pending.verb))
@@ -83,8 +83,8 @@ static bool is_only_pending(const struct smtp_session *s)
 {
 	struct smtp_pending pending;
 	uint16_t position = 0;
-	return smtp_queue_next(&s->queue, &position, &pending) &&
-	       !smtp_queue_next(&s->queue, &position, &pending);
+	return smtp_queue_next(&s->clear->queue, &position, &pending) &&
+	       !smtp_queue_next(&s->clear->queue, &position, &pending);
 }
 
 /*
@@ -95,10 +95,10 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 {
 	struct smtp_pending head;
 	/* No server takes an empty line for a command that it can fulfil. */
-	while (line->code < 400 && smtp_queue_peek(&s->queue, &head) &&
+	while (line->code < 400 && smtp_queue_peek(&s->clear->queue, &head) &&
 	       head.kind == SMTP_PENDING_EMPTY)
-		smtp_queue_pop(&s->queue);
-	if (!smtp_queue_peek(&s->queue, &head))
+		smtp_queue_pop(&s->clear->queue);
+	if (!smtp_queue_peek(&s->clear->queue, &head))
 		return false;
 	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
 	/* Behind a hole among the replies it is one of several commands', or nobody's. */
@@ -111,9 +111,9 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 		return false;
 	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
 	if ((specific_misfit || unseen) && fits_behind_head(s, line)) {
-		while (smtp_queue_peek(&s->queue, &head) && !is_the_one(line, &head)) {
+		while (smtp_queue_peek(&s->clear->queue, &head) && !is_the_one(line, &head)) {
 			session_reply_lost(s, &head);
-			smtp_queue_pop(&s->queue);
+			smtp_queue_pop(&s->clear->queue);
 		}
 		s->doubt.lost_replies = false; /* from here on the order is known again */
 		return true;
@@ -125,7 +125,7 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 static bool is_greeting(const struct smtp_session *s, const struct smtp_reply_line *line)
 {
 	struct smtp_pending head;
-	bool pending = smtp_queue_peek(&s->queue, &head);
+	bool pending = smtp_queue_peek(&s->clear->queue, &head);
 
 	if (s->greeting_done)
 		return false;
@@ -156,7 +156,7 @@ static void note_server_name(struct smtp_session *s, const struct smtp_context *
 static void ehlo_line(struct smtp_session *s, const struct smtp_context *context,
 		      const struct smtp_reply_line *line)
 {
-	struct smtp_reply *r = &s->reply;
+	struct smtp_reply *r = &s->clear->reply;
 	struct span keyword;
 
 	if (line->code != 250)
@@ -184,7 +184,7 @@ static void ehlo_line(struct smtp_session *s, const struct smtp_context *context
 static void ehlo_answered(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
-	const struct smtp_reply *r = &s->reply;
+	const struct smtp_reply *r = &s->clear->reply;
 
 	if (r->code != 250) {
 		count_u8(&f->ehlo_refused);
@@ -213,7 +213,7 @@ static void ehlo_answered(struct smtp_session *s)
 static void helo_answered(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
-	if (s->reply.code / 100 != 2) {
+	if (s->clear->reply.code / 100 != 2) {
 		count_u8(&f->helo_refused);
 		return;
 	}
@@ -229,7 +229,7 @@ static void mail_answered(struct smtp_session *s, const struct smtp_pending *pen
 		count_u32(&f->mails);
 		smtp_reach(s, MILESTONE_MAIL);
 	}
-	if (s->reply.code / 100 != 2)
+	if (s->clear->reply.code / 100 != 2)
 		return;
 	count_u32(&f->mails_2xx);
 	if (pending->flags & SMTP_PENDING_AFTER_FAILURE)
@@ -239,7 +239,7 @@ static void mail_answered(struct smtp_session *s, const struct smtp_pending *pen
 
 static void message_answered(struct smtp_session *s)
 {
-	if (s->reply.code / 100 != 2)
+	if (s->clear->reply.code / 100 != 2)
 		return;
 	count_u32(&s->facts.accepted);
 	smtp_reach(s, MILESTONE_DELIVERED);
@@ -249,10 +249,10 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 			  const struct smtp_pending *pending)
 {
 	struct session_facts *f = &s->facts;
-	if (s->reply.code / 100 != 2)
+	if (s->clear->reply.code / 100 != 2)
 		return;
 	count_u32(&f->recipients);
-	count_u32(&s->transaction_recipients);
+	count_u32(&s->clear->transaction_recipients);
 	uint8_t words = 0;
 	struct span list = session_facts_text(f, TEXT_RECIPIENT_DOMAINS);
 	for (size_t i = 0; i < list.len; i++)
@@ -265,17 +265,17 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 static void auth_answered(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
-	if (s->reply.code == 334) {
-		s->auth_challenged = true;
-		if (s->auth_early) {
+	if (s->clear->reply.code == 334) {
+		s->clear->auth_challenged = true;
+		if (s->clear->auth_early) {
 			f->credentials_in_clear = true;
 			smtp_reach(s, MILESTONE_CREDENTIALS);
 		}
 		smtp_enter(s, SMTP_STATE_AUTH);
 		return;
 	}
-	f->auth_code = s->reply.code;
-	s->auth_challenged = false;
+	f->auth_code = s->clear->reply.code;
+	s->clear->auth_challenged = false;
 	if (s->state == SMTP_STATE_AUTH)
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 }
@@ -283,16 +283,16 @@ static void auth_answered(struct smtp_session *s)
 static void starttls_answered(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct session_facts *f = &s->facts;
-	if (s->reply.code == 334 || s->reply.code == 235) {
+	if (s->clear->reply.code == 334 || s->clear->reply.code == 235) {
 		/* The line was an answer in an AUTH exchange whose beginning was missed. */
 		f->requested = TRI_UNKNOWN;
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		auth_answered(s);
 		return;
 	}
-	f->starttls_code = s->reply.code;
+	f->starttls_code = s->clear->reply.code;
 	smtp_reach(s, MILESTONE_STARTTLS_REPLY);
-	if (s->reply.code == 220)
+	if (s->clear->reply.code == 220)
 		session_upgrade_accepted(s, context, 220);
 	else
 		session_upgrade_refused(s, context);
@@ -324,7 +324,7 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 	case SMTP_VERB_DATA:
 	case SMTP_VERB_EXCH50:
 		if (s->state == SMTP_STATE_DATA_ASKED)
-			session_data_answered(s, context, s->reply.code);
+			session_data_answered(s, context, s->clear->reply.code);
 		break;
 	case SMTP_VERB_BDAT:
 		if (pending->flags & SMTP_PENDING_LAST)
@@ -343,7 +343,7 @@ static void greeting_answered(struct smtp_session *s)
 		s->client_foreign = true;
 	}
 	s->greeting_done = true;
-	s->facts.greeting_code = s->reply.code;
+	s->facts.greeting_code = s->clear->reply.code;
 	s->facts.spoke_smtp = true;
 }
 
@@ -356,11 +356,12 @@ static void greeting_answered(struct smtp_session *s)
 static void unmatched_reply(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
-	struct smtp_reply *r = &s->reply;
+	struct smtp_reply *r = &s->clear->reply;
 	bool blind =
 	    !s->side_seen[SIDE_CLIENT] || s->doubt.client_hole || !s->from_start[SIDE_CLIENT];
 
-	if (s->state == SMTP_STATE_MESSAGE && (s->message_loose_end || s->message_hole)) {
+	if (s->state == SMTP_STATE_MESSAGE &&
+	    (s->clear->message_loose_end || s->clear->message_hole)) {
 		/* The end of the message was in the hole, or looser than the standard's. */
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		message_answered(s);
@@ -378,7 +379,7 @@ static void unmatched_reply(struct smtp_session *s)
 	case 354:
 		count_u32(&f->mails_2xx);
 		smtp_enter(s, SMTP_STATE_MESSAGE);
-		s->message_hole = true;
+		s->clear->message_hole = true;
 		break;
 	case 250:
 		/* RCPT and others may be answered in several lines as well. */
@@ -397,7 +398,7 @@ static void unmatched_reply(struct smtp_session *s)
 
 static void reply_complete(struct smtp_session *s, const struct smtp_context *context)
 {
-	struct smtp_reply *r = &s->reply;
+	struct smtp_reply *r = &s->clear->reply;
 	struct smtp_pending pending;
 
 	r->open = false;
@@ -405,13 +406,13 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 		greeting_answered(s);
 		return;
 	}
-	if (!r->matched || !smtp_queue_peek(&s->queue, &pending)) {
+	if (!r->matched || !smtp_queue_peek(&s->clear->queue, &pending)) {
 		unmatched_reply(s);
 		return;
 	}
 	if (pending.kind == SMTP_PENDING_COMMAND && pending.verb == SMTP_VERB_RCPT)
 		rcpt_answered(s, context, &pending); /* while its domain is still in the queue */
-	smtp_queue_pop(&s->queue);
+	smtp_queue_pop(&s->clear->queue);
 	switch (pending.kind) {
 	case SMTP_PENDING_COMMAND:
 		command_answered(s, context, &pending);
@@ -430,16 +431,16 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 
 void session_reply_abandon(struct smtp_session *s, const struct smtp_context *context)
 {
-	if (!s->reply.open)
+	if (s->clear == NULL || !s->clear->reply.open)
 		return;
-	s->reply.hole = true;
+	s->clear->reply.hole = true;
 	reply_complete(s, context);
 }
 
 static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *line)
 {
 	struct smtp_pending head;
-	struct smtp_reply *r = &s->reply;
+	struct smtp_reply *r = &s->clear->reply;
 
 	*r = (struct smtp_reply){.open = true, .verb = SMTP_VERB_COUNT, .hole = r->hole};
 	r->is_greeting = is_greeting(s, line);
@@ -447,7 +448,7 @@ static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *l
 		return;
 	s->greeting_done = true;
 	r->matched = match_reply(s, line);
-	if (r->matched && smtp_queue_peek(&s->queue, &head)) {
+	if (r->matched && smtp_queue_peek(&s->clear->queue, &head)) {
 		r->verb = head.kind == SMTP_PENDING_ANSWER ? SMTP_VERB_AUTH : head.verb;
 	} else if (line->code == 250 && !line->last && s->facts.ehlo_accepted == 0) {
 		r->verb = SMTP_VERB_EHLO; /* only its reply has several lines of 250 as a rule */
@@ -485,13 +486,13 @@ static bool names_smtp(struct span text)
 static void server_line(struct smtp_session *s, const struct smtp_context *context,
 			const struct line *line)
 {
-	struct smtp_reply *r = &s->reply;
+	struct smtp_reply *r = &s->clear->reply;
 	struct smtp_reply_line parsed;
 
 	if (!smtp_parse_reply_line(line->bytes, &parsed)) {
 		if (line->fragment)
 			return;
-		if (!s->greeting_done && !s->reply.open && s->from_start[SIDE_SERVER] &&
+		if (!s->greeting_done && !s->clear->reply.open && s->from_start[SIDE_SERVER] &&
 		    !s->facts.spoke_smtp)
 			server_is_foreign(s);
 		return; /* else a line that is no reply, in the middle of SMTP: passed over */
@@ -515,7 +516,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 	} else if (is_ehlo(r->verb)) {
 		ehlo_line(s, context, &parsed);
 	} else if (parsed.code == 334) {
-		s->auth_asks_account = sasl_asks_account(parsed.text);
+		s->clear->auth_asks_account = sasl_asks_account(parsed.text);
 	} else if (r->verb == SMTP_VERB_HELO && parsed.code == 250) {
 		note_server_name(s, context, parsed.text);
 	}
@@ -530,7 +531,7 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 {
 	struct line line;
 
-	if (!s->line_owed[SIDE_SERVER] && line_at_start(&s->line[SIDE_SERVER]) &&
+	if (!s->line_owed[SIDE_SERVER] && line_at_start(&s->clear->line[SIDE_SERVER]) &&
 	    session_looks_like_tls(*bytes)) {
 		session_tls_begin(s, context, SIDE_SERVER);
 		return;
@@ -542,7 +543,7 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 	}
 	s->started[SIDE_SERVER] = true;
 	s->line_owed[SIDE_SERVER] = false;
-	if (line_read(&s->line[SIDE_SERVER], context->budget, bytes, &line) == PARSE_DONE)
+	if (line_read(&s->clear->line[SIDE_SERVER], context->budget, bytes, &line) == PARSE_DONE)
 		server_line(s, context, &line);
 }
 

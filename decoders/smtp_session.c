@@ -4,23 +4,55 @@
 #include "decoders/sasl.h"
 #include "decoders/session_internal.h"
 
-void smtp_session_init(struct smtp_session *s)
+bool smtp_session_init(struct smtp_session *s, const struct smtp_context *context)
 {
 	*s = (struct smtp_session){.state = SMTP_STATE_COMMANDS};
 	s->facts.vlan_outer = VLAN_NONE;
 	s->facts.vlan_inner = VLAN_NONE;
+	return session_clear_begin(s, context);
+}
+
+bool session_clear_begin(struct smtp_session *s, const struct smtp_context *context)
+{
+	if (s->clear == NULL)
+		s->clear = budget_calloc(context->budget, 1, sizeof *s->clear);
+	return s->clear != NULL;
+}
+
+static void clear_end(struct smtp_session *s, const struct smtp_context *context)
+{
+	struct budget *budget = context->budget;
+	struct smtp_clear *clear = s->clear;
+	if (clear == NULL)
+		return;
+	line_free(&clear->line[SIDE_CLIENT], budget);
+	line_free(&clear->line[SIDE_SERVER], budget);
+	smtp_queue_free(&clear->queue, budget);
+	budget_free(budget, clear->held, clear->held_cap);
+	budget_free(budget, clear, sizeof *clear);
+	s->clear = NULL;
 }
 
 void smtp_session_free(struct smtp_session *s, const struct smtp_context *context)
 {
-	struct budget *budget = context->budget;
-	line_free(&s->line[SIDE_CLIENT], budget);
-	line_free(&s->line[SIDE_SERVER], budget);
-	smtp_queue_free(&s->queue, budget);
-	session_facts_free_text(&s->facts, budget);
-	budget_free(budget, s->held, s->held_cap);
-	s->held = NULL;
+	clear_end(s, context);
+	session_facts_free_text(&s->facts, context->budget);
 	session_tls_free(s, context);
+}
+
+/*
+ * Whether nothing that was said in the clear matters any more: TLS is up on both sides, no
+ * command waits for its reply, nothing is held. From here on a session is only followed, and
+ * most of a busy sensor's are.
+ */
+static bool clear_is_settled(const struct smtp_session *s)
+{
+	const struct smtp_clear *clear = s->clear;
+	bool greeted = s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0;
+	return s->upgrade_over && s->facts.tls_failure == TLS_FAILURE_NONE && greeted &&
+	       s->framing[SIDE_CLIENT] == SMTP_FRAMING_TLS &&
+	       s->framing[SIDE_SERVER] == SMTP_FRAMING_TLS && !clear->reply.open &&
+	       !clear->reply.hole && clear->held == NULL && smtp_queue_is_empty(&clear->queue);
 }
 
 void smtp_session_side(struct smtp_session *s, enum side side, bool seen, bool from_start)
@@ -43,10 +75,10 @@ void smtp_enter(struct smtp_session *s, enum smtp_state state)
 	s->state = state;
 	if (state == SMTP_STATE_MESSAGE) {
 		/* The line end in front of the message is the DATA line's own. */
-		memcpy(s->message_tail, "\0\0\r\n", 4);
-		s->message_len = 0;
-		s->message_hole = false;
-		s->message_loose_end = false;
+		memcpy(s->clear->message_tail, "\0\0\r\n", 4);
+		s->clear->message_len = 0;
+		s->clear->message_hole = false;
+		s->clear->message_loose_end = false;
 	}
 }
 
@@ -76,12 +108,12 @@ static void push_pending(struct smtp_session *s, const struct smtp_context *cont
 {
 	struct smtp_pending pending = {
 	    .kind = kind, .verb = verb, .flags = flags, .domain = domain};
-	if (smtp_queue_push(&s->queue, context->budget, &pending))
+	if (smtp_queue_push(&s->clear->queue, context->budget, &pending))
 		return;
 	/* No room: what is pending counts as unseen from here on. */
-	smtp_queue_clear(&s->queue);
+	smtp_queue_clear(&s->clear->queue);
 	pending = (struct smtp_pending){.kind = SMTP_PENDING_UNSEEN};
-	(void)smtp_queue_push(&s->queue, context->budget, &pending);
+	(void)smtp_queue_push(&s->clear->queue, context->budget, &pending);
 	s->doubt.client_hole = true;
 	s->doubt.server_hole = true;
 }
@@ -92,9 +124,9 @@ static const struct span no_bytes = {.ptr = NULL, .len = 0};
 void session_forget_pending(struct smtp_session *s)
 {
 	struct smtp_pending pending;
-	while (smtp_queue_peek(&s->queue, &pending)) {
+	while (smtp_queue_peek(&s->clear->queue, &pending)) {
 		session_reply_lost(s, &pending);
-		smtp_queue_pop(&s->queue);
+		smtp_queue_pop(&s->clear->queue);
 	}
 }
 
@@ -120,9 +152,10 @@ static void settle_before_command(struct smtp_session *s)
 	}
 	struct smtp_pending head;
 	uint16_t position = 0;
-	if (s->doubt.unanswered_seen && smtp_queue_next(&s->queue, &position, &head) &&
-	    head.kind == SMTP_PENDING_UNSEEN && !smtp_queue_next(&s->queue, &position, &head))
-		smtp_queue_pop(&s->queue);
+	if (s->doubt.unanswered_seen && smtp_queue_next(&s->clear->queue, &position, &head) &&
+	    head.kind == SMTP_PENDING_UNSEEN &&
+	    !smtp_queue_next(&s->clear->queue, &position, &head))
+		smtp_queue_pop(&s->clear->queue);
 }
 
 static void client_hello(struct smtp_session *s, const struct smtp_context *context,
@@ -165,9 +198,9 @@ static void note_account(struct smtp_session *s, const struct smtp_context *cont
 	struct span mechanism = session_facts_text(&s->facts, TEXT_AUTH_MECHANISM);
 	bool login = span_equal_nocase(mechanism, span_of("LOGIN", 5));
 
-	if (!context->redaction->show_accounts || (login && !s->auth_asks_account))
+	if (!context->redaction->show_accounts || (login && !s->clear->auth_asks_account))
 		return;
-	size_t len = sasl_account(mechanism, s->auth_step, answer, account);
+	size_t len = sasl_account(mechanism, s->clear->auth_step, answer, account);
 	if (len > 0)
 		(void)session_facts_set_text(&s->facts, context->budget, TEXT_ACCOUNT,
 					     span_of(account, len));
@@ -175,9 +208,9 @@ static void note_account(struct smtp_session *s, const struct smtp_context *cont
 
 static void auth_step_over(struct smtp_session *s)
 {
-	s->auth_asks_account = false;
-	if (s->auth_step < UINT8_MAX)
-		s->auth_step++;
+	s->clear->auth_asks_account = false;
+	if (s->clear->auth_step < UINT8_MAX)
+		s->clear->auth_step++;
 }
 
 static void client_auth(struct smtp_session *s, const struct smtp_context *context,
@@ -197,18 +230,18 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 	else if (name.len > 0)
 		(void)session_facts_set_text(f, context->budget, TEXT_AUTH_MECHANISM,
 					     span_of("UNKNOWN", 7));
-	s->auth_challenged = false;
-	s->auth_early = false;
+	s->clear->auth_challenged = false;
+	s->clear->auth_early = false;
 	smtp_enter(s, SMTP_STATE_AUTH);
-	s->auth_step = 0;
+	s->clear->auth_step = 0;
 	struct span response = smtp_next_token(&rest);
-	s->auth_asks_account = true;
+	s->clear->auth_asks_account = true;
 	if (is_credential(response)) {
 		note_account(s, context, response);
 		auth_step_over(s);
 		reach_credentials(s);
 	}
-	s->auth_asks_account = false;
+	s->clear->auth_asks_account = false;
 }
 
 static void client_mail(struct smtp_session *s, const struct smtp_context *context,
@@ -217,7 +250,7 @@ static void client_mail(struct smtp_session *s, const struct smtp_context *conte
 	struct session_facts *f = &s->facts;
 	if (f->mails < UINT32_MAX)
 		f->mails++;
-	s->transaction_recipients = 0;
+	s->clear->transaction_recipients = 0;
 	if (f->text.size[TEXT_SENDER_DOMAIN] == 0)
 		(void)session_facts_set_text(f, context->budget, TEXT_SENDER_DOMAIN,
 					     smtp_path_domain(smtp_path(command->argument)));
@@ -243,14 +276,14 @@ static void client_bdat(struct smtp_session *s, const struct smtp_command *comma
 		return;
 	if (last)
 		*flags |= SMTP_PENDING_LAST;
-	s->chunk_left = octets;
+	s->clear->chunk_left = octets;
 	if (octets > 0)
 		smtp_enter(s, SMTP_STATE_CHUNK);
 }
 
 static void client_exch50(struct smtp_session *s, const struct smtp_command *command)
 {
-	if (smtp_parse_count(command->argument, &s->blob_octets))
+	if (smtp_parse_count(command->argument, &s->clear->blob_octets))
 		smtp_enter(s, SMTP_STATE_DATA_ASKED);
 }
 
@@ -293,8 +326,8 @@ static void client_command(struct smtp_session *s, const struct smtp_context *co
 		domain = smtp_path_domain(smtp_path(command->argument));
 		break;
 	case SMTP_VERB_DATA:
-		s->lf_only = bytes.len == 0 || bytes.ptr[bytes.len - 1] != '\r';
-		s->blob_octets = 0;
+		s->clear->lf_only = bytes.len == 0 || bytes.ptr[bytes.len - 1] != '\r';
+		s->clear->blob_octets = 0;
 		if (!injected)
 			smtp_enter(s, SMTP_STATE_DATA_ASKED);
 		break;
@@ -326,8 +359,9 @@ static void client_command(struct smtp_session *s, const struct smtp_context *co
 static bool client_auth_line(struct smtp_session *s, const struct smtp_context *context,
 			     struct span bytes, const struct smtp_command *command)
 {
-	bool challenged = s->auth_challenged || !s->side_seen[SIDE_SERVER] || s->doubt.lost_replies;
-	if (!s->auth_challenged && smtp_command_is_certain(command))
+	bool challenged =
+	    s->clear->auth_challenged || !s->side_seen[SIDE_SERVER] || s->doubt.lost_replies;
+	if (!s->clear->auth_challenged && smtp_command_is_certain(command))
 		return false;
 	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, true);
 	if (is_credential(bytes)) {
@@ -335,10 +369,10 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 		if (challenged)
 			reach_credentials(s);
 		else
-			s->auth_early = true;
+			s->clear->auth_early = true;
 	}
 	auth_step_over(s);
-	s->auth_challenged = false;
+	s->clear->auth_challenged = false;
 	push_pending(s, context, SMTP_PENDING_ANSWER, SMTP_VERB_AUTH, 0, no_bytes);
 	return true;
 }
@@ -369,27 +403,29 @@ static void client_line(struct smtp_session *s, const struct smtp_context *conte
 static bool client_hold(struct smtp_session *s, const struct smtp_context *context,
 			struct span bytes)
 {
-	if (bytes.len > SMTP_HELD_MAX - s->held_len)
+	if (bytes.len > SMTP_HELD_MAX - s->clear->held_len)
 		return false;
-	size_t need = s->held_len + bytes.len;
-	if (need > s->held_cap) {
+	size_t need = s->clear->held_len + bytes.len;
+	if (need > s->clear->held_cap) {
 		size_t cap = need < 2048 ? 2048 : SMTP_HELD_MAX;
-		uint8_t *grown = budget_resize(context->budget, s->held, s->held_cap, cap);
+		uint8_t *grown =
+		    budget_resize(context->budget, s->clear->held, s->clear->held_cap, cap);
 		if (grown == NULL)
 			return false;
-		s->held = grown;
-		s->held_cap = (uint32_t)cap;
+		s->clear->held = grown;
+		s->clear->held_cap = (uint32_t)cap;
 	}
-	memcpy(s->held + s->held_len, bytes.ptr, bytes.len);
-	s->held_len = (uint32_t)need;
+	memcpy(s->clear->held + s->clear->held_len, bytes.ptr, bytes.len);
+	s->clear->held_len = (uint32_t)need;
 	return true;
 }
 
 static void message_ended(struct smtp_session *s, const struct smtp_context *context)
 {
 	uint8_t flags = session_upgrade_failed(s) ? SMTP_PENDING_AFTER_FAILURE : 0;
-	uint32_t replies =
-	    s->is_lmtp && s->transaction_recipients > 0 ? s->transaction_recipients : 1;
+	uint32_t replies = s->is_lmtp && s->clear->transaction_recipients > 0
+			       ? s->clear->transaction_recipients
+			       : 1;
 	if (replies > 1000)
 		replies = 1000;
 	dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT, span_of("(message)", 9));
@@ -401,7 +437,7 @@ static void message_ended(struct smtp_session *s, const struct smtp_context *con
 /* Remembers the message's last bytes across segments. */
 static void message_remember(struct smtp_session *s, struct span bytes)
 {
-	uint8_t *tail = s->message_tail;
+	uint8_t *tail = s->clear->message_tail;
 	size_t n = bytes.len < 4 ? bytes.len : 4;
 	memmove(tail, tail + n, 4 - n);
 	memcpy(tail + 4 - n, bytes.ptr + bytes.len - n, n);
@@ -442,16 +478,16 @@ static size_t message_end(struct smtp_session *s, struct span bytes)
 	struct span view = span_of(edge, 4 + fresh);
 	size_t past = 0;
 
-	s->message_loose_end = false;
-	memcpy(edge, s->message_tail, 4);
+	s->clear->message_loose_end = false;
+	memcpy(edge, s->clear->message_tail, 4);
 	memcpy(edge + 4, bytes.ptr, fresh);
 	for (size_t dot = 2; dot < view.len && dot < 6; dot++) {
-		enum end_of_data end = end_at_dot(view, dot, s->lf_only, &past);
+		enum end_of_data end = end_at_dot(view, dot, s->clear->lf_only, &past);
 		if (end == END_NONE || past <= 4)
 			continue;
 		if (end == END_SURE)
 			return past - 4;
-		s->message_loose_end = past - 4 == bytes.len;
+		s->clear->message_loose_end = past - 4 == bytes.len;
 	}
 
 	/* Dots are what is rare: base64 has none, so most of a message is passed at memory speed.
@@ -461,11 +497,11 @@ static size_t message_end(struct smtp_session *s, struct span bytes)
 		if (found == NULL)
 			break;
 		size_t dot = (size_t)(found - bytes.ptr);
-		enum end_of_data end = end_at_dot(bytes, dot, s->lf_only, &past);
+		enum end_of_data end = end_at_dot(bytes, dot, s->clear->lf_only, &past);
 		if (end == END_SURE)
 			return past;
 		if (end == END_LOOSE)
-			s->message_loose_end = past == bytes.len;
+			s->clear->message_loose_end = past == bytes.len;
 		from = dot + 1;
 	}
 	return 0;
@@ -477,7 +513,7 @@ static void client_message(struct smtp_session *s, const struct smtp_context *co
 	size_t end = message_end(s, *bytes);
 	size_t used = end > 0 ? end : bytes->len;
 	message_remember(s, span_head(*bytes, used));
-	s->message_len += used;
+	s->clear->message_len += used;
 	*bytes = span_skip(*bytes, used);
 	if (end > 0)
 		message_ended(s, context);
@@ -485,10 +521,10 @@ static void client_message(struct smtp_session *s, const struct smtp_context *co
 
 static void client_chunk(struct smtp_session *s, struct span *bytes)
 {
-	size_t used = s->chunk_left < bytes->len ? (size_t)s->chunk_left : bytes->len;
-	s->chunk_left -= used;
+	size_t used = s->clear->chunk_left < bytes->len ? (size_t)s->clear->chunk_left : bytes->len;
+	s->clear->chunk_left -= used;
 	*bytes = span_skip(*bytes, used);
-	if (s->chunk_left == 0)
+	if (s->clear->chunk_left == 0)
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 }
 
@@ -513,12 +549,14 @@ static void client_behind_data(struct smtp_session *s, const struct smtp_context
 		*bytes = no_bytes;
 		return;
 	}
-	bool message = s->blob_octets == 0;
+	bool message = s->clear->blob_octets == 0;
 	if (s->doubt.lost_replies) {
 		session_forget_pending(s);
 		s->doubt.lost_replies = false;
-		message = message && !begins_with_command(
-					 s->held_len > 0 ? span_of(s->held, s->held_len) : *bytes);
+		message = message &&
+			  !begins_with_command(s->clear->held_len > 0
+						   ? span_of(s->clear->held, s->clear->held_len)
+						   : *bytes);
 	}
 	session_data_answered(s, context, message ? 354 : 0);
 }
@@ -528,7 +566,8 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 				   struct span *bytes)
 {
 	bool tls = session_looks_like_tls(span_head(*bytes, 5)) ||
-		   (s->held_len > 0 && session_looks_like_tls(span_of(s->held, s->held_len)));
+		   (s->clear->held_len > 0 &&
+		    session_looks_like_tls(span_of(s->clear->held, s->clear->held_len)));
 	bool reply_is_lost = !s->side_seen[SIDE_SERVER] || s->doubt.lost_replies;
 
 	if (reply_is_lost && tls) {
@@ -541,7 +580,7 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		return;
 	}
-	if (!tls && s->held_len == 0) {
+	if (!tls && s->clear->held_len == 0) {
 		s->facts.injection |= INJECTION_CLIENT_PIPELINED;
 		smtp_reach(s, MILESTONE_INJECTION);
 	}
@@ -557,7 +596,7 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_context *context,
 				struct span bytes)
 {
-	if (s->line_owed[SIDE_CLIENT] || !line_at_start(&s->line[SIDE_CLIENT]) ||
+	if (s->line_owed[SIDE_CLIENT] || !line_at_start(&s->clear->line[SIDE_CLIENT]) ||
 	    !session_looks_like_tls(bytes))
 		return false;
 	struct session_facts *f = &s->facts;
@@ -598,7 +637,7 @@ static void client_text(struct smtp_session *s, const struct smtp_context *conte
 
 	/* The client goes on, so the reply is over, and with it may end what its bytes are: settled
 	 * before any of them is read. */
-	if (s->doubt.lost_replies && s->reply.open && !injected) {
+	if (s->doubt.lost_replies && s->clear->reply.open && !injected) {
 		session_reply_abandon(s, context);
 		return;
 	}
@@ -627,17 +666,17 @@ static void client_text(struct smtp_session *s, const struct smtp_context *conte
 		s->client_foreign = true;
 	s->started[SIDE_CLIENT] = true;
 	s->line_owed[SIDE_CLIENT] = false;
-	if (line_read(&s->line[SIDE_CLIENT], context->budget, bytes, &line) == PARSE_DONE)
+	if (line_read(&s->clear->line[SIDE_CLIENT], context->budget, bytes, &line) == PARSE_DONE)
 		client_line(s, context, &line, injected);
 }
 
 /* The held bytes, now that it is known what they are. */
 static void client_release(struct smtp_session *s, const struct smtp_context *context)
 {
-	uint8_t *held = s->held;
-	uint32_t len = s->held_len, cap = s->held_cap;
-	s->held = NULL;
-	s->held_len = s->held_cap = 0;
+	uint8_t *held = s->clear->held;
+	uint32_t len = s->clear->held_len, cap = s->clear->held_cap;
+	s->clear->held = NULL;
+	s->clear->held_len = s->clear->held_cap = 0;
 	if (len > 0)
 		session_client_bytes(s, context, span_of(held, len));
 	budget_free(context->budget, held, cap);
@@ -648,8 +687,8 @@ void session_data_answered(struct smtp_session *s, const struct smtp_context *co
 {
 	if (code != 354) {
 		smtp_enter(s, SMTP_STATE_COMMANDS);
-	} else if (s->blob_octets > 0) {
-		s->chunk_left = s->blob_octets;
+	} else if (s->clear->blob_octets > 0) {
+		s->clear->chunk_left = s->clear->blob_octets;
 		push_pending(s, context, SMTP_PENDING_COMMAND, SMTP_VERB_NOOP, 0, no_bytes);
 		smtp_enter(s, SMTP_STATE_CHUNK);
 	} else {
@@ -667,15 +706,15 @@ void session_upgrade_refused(struct smtp_session *s, const struct smtp_context *
 void session_upgrade_accepted(struct smtp_session *s, const struct smtp_context *context,
 			      uint16_t code)
 {
-	uint8_t *held = s->held;
-	uint32_t len = s->held_len, cap = s->held_cap;
+	uint8_t *held = s->clear->held;
+	uint32_t len = s->clear->held_len, cap = s->clear->held_cap;
 
 	s->facts.requested = TRI_TRUE;
 	s->facts.starttls_code = code;
 	s->upgrade_accepted = true;
 	s->client_since_220 = false;
-	s->held = NULL;
-	s->held_len = s->held_cap = 0;
+	s->clear->held = NULL;
+	s->clear->held_len = s->clear->held_cap = 0;
 	smtp_enter(s, SMTP_STATE_TLS);
 	session_tls_begin(s, context, SIDE_CLIENT);
 	if (s->framing[SIDE_SERVER] == SMTP_FRAMING_TEXT)
@@ -686,13 +725,13 @@ void session_upgrade_accepted(struct smtp_session *s, const struct smtp_context 
 		/* What was injected: commands that count only if the server answers them. */
 		struct span rest = span_of(held, len);
 		struct line line;
-		while (line_read(&s->line[SIDE_CLIENT], context->budget, &rest, &line) ==
+		while (line_read(&s->clear->line[SIDE_CLIENT], context->budget, &rest, &line) ==
 		       PARSE_DONE) {
 			struct smtp_command command = smtp_parse_command(line.bytes);
 			client_command(s, context, line.bytes, &command, true);
 		}
-		line_gap(&s->line[SIDE_CLIENT]);
-		s->line[SIDE_CLIENT].resync = false;
+		line_gap(&s->clear->line[SIDE_CLIENT]);
+		s->clear->line[SIDE_CLIENT].resync = false;
 	}
 	budget_free(context->budget, held, cap);
 }
@@ -718,7 +757,7 @@ void session_client_bytes(struct smtp_session *s, const struct smtp_context *con
 
 void session_hole(struct smtp_session *s, enum side side)
 {
-	line_gap(&s->line[side]);
+	line_gap(&s->clear->line[side]);
 	if (side == SIDE_CLIENT)
 		s->doubt.client_hole = true;
 	else
@@ -729,22 +768,22 @@ static void client_gap(struct smtp_session *s, const struct smtp_context *contex
 {
 	switch (s->state) {
 	case SMTP_STATE_MESSAGE:
-		s->message_hole = true;
-		memset(s->message_tail, 0, sizeof s->message_tail);
+		s->clear->message_hole = true;
+		memset(s->clear->message_tail, 0, sizeof s->clear->message_tail);
 		return;
 	case SMTP_STATE_CHUNK:
-		if (len <= s->chunk_left) {
-			s->chunk_left -= len;
-			if (s->chunk_left == 0)
+		if (len <= s->clear->chunk_left) {
+			s->clear->chunk_left -= len;
+			if (s->clear->chunk_left == 0)
 				smtp_enter(s, SMTP_STATE_COMMANDS);
 			return;
 		}
-		s->chunk_left = 0;
+		s->clear->chunk_left = 0;
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		break;
 	case SMTP_STATE_DATA_ASKED:
 		/* The hole begins behind DATA: it is message or commands, the reply will tell. */
-		s->message_hole = true;
+		s->clear->message_hole = true;
 		break;
 	case SMTP_STATE_TLS:
 		return;
@@ -766,14 +805,15 @@ static void client_gap(struct smtp_session *s, const struct smtp_context *contex
 
 static void server_gap(struct smtp_session *s, uint64_t len)
 {
-	bool harmless = len > 0 && len < REPLY_LINE_MIN && line_at_start(&s->line[SIDE_SERVER]);
+	bool harmless =
+	    len > 0 && len < REPLY_LINE_MIN && line_at_start(&s->clear->line[SIDE_SERVER]);
 	if (harmless)
 		return;
 	session_hole(s, SIDE_SERVER);
 	s->doubt.lost_replies = true;
 	s->greeting_done = true;
-	if (s->reply.open)
-		s->reply.hole = true;
+	if (s->clear->reply.open)
+		s->clear->reply.hole = true;
 }
 
 static void session_gap(struct smtp_session *s, const struct smtp_context *context, enum side side,
@@ -803,14 +843,27 @@ static void session_gap(struct smtp_session *s, const struct smtp_context *conte
 static void remember_first(struct smtp_session *s, const struct stream_event *event)
 {
 	enum side side = event->side;
-	if (s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0)
+	struct smtp_clear *clear = s->clear;
+	if (clear == NULL || s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0)
 		return;
-	if (s->first_len[SIDE_CLIENT] == 0 && s->first_len[SIDE_SERVER] == 0)
-		s->server_first = side == SIDE_SERVER;
-	struct span bytes = span_head(event->bytes, SMTP_FIRST_BYTES - s->first_len[side]);
+	if (clear->first_len[SIDE_CLIENT] == 0 && clear->first_len[SIDE_SERVER] == 0)
+		clear->server_first = side == SIDE_SERVER;
+	struct span bytes = span_head(event->bytes, SMTP_FIRST_BYTES - clear->first_len[side]);
 	if (bytes.len > 0)
-		memcpy(s->first[side] + s->first_len[side], bytes.ptr, bytes.len);
-	s->first_len[side] = (uint8_t)(s->first_len[side] + bytes.len);
+		memcpy(clear->first[side] + clear->first_len[side], bytes.ptr, bytes.len);
+	clear->first_len[side] = (uint8_t)(clear->first_len[side] + bytes.len);
+}
+
+struct span smtp_session_first_bytes(const struct smtp_session *s, enum side side)
+{
+	if (s->clear == NULL)
+		return no_bytes;
+	return span_of(s->clear->first[side], s->clear->first_len[side]);
+}
+
+bool smtp_session_server_first(const struct smtp_session *s)
+{
+	return s->clear != NULL && s->clear->server_first;
 }
 
 void smtp_session_event(struct smtp_session *s, const struct smtp_context *context,
@@ -841,6 +894,8 @@ void smtp_session_event(struct smtp_session *s, const struct smtp_context *conte
 	case STREAM_RST:
 		break; /* the close tells how it ended */
 	}
+	if (s->clear != NULL && clear_is_settled(s))
+		clear_end(s, context);
 }
 
 uint64_t smtp_session_skippable(struct smtp_session *s, enum side side)
@@ -851,8 +906,8 @@ uint64_t smtp_session_skippable(struct smtp_session *s, enum side side)
 		return session_tls_skippable(s, side);
 	if (side != SIDE_CLIENT || s->state != SMTP_STATE_CHUNK)
 		return 0;
-	uint64_t octets = s->chunk_left;
-	s->chunk_left = 0;
+	uint64_t octets = s->clear->chunk_left;
+	s->clear->chunk_left = 0;
 	smtp_enter(s, SMTP_STATE_COMMANDS);
 	return octets;
 }

@@ -101,14 +101,42 @@ struct smtp_doubt {
 	bool unanswered_seen; /* a reply came while a hole headed the queue */
 };
 
-struct smtp_session {
-	struct session_facts facts;
+/* What a session needs only while it is in the clear: from the first byte to an upgrade. */
+struct smtp_clear {
 	struct line_reader line[2];
 	struct smtp_queue queue;
+	struct smtp_reply reply;
+	bool auth_challenged;   /* a 334 waits for its answer */
+	bool auth_asks_account; /* the 334 asks for LOGIN's account */
+	uint8_t auth_step;      /* answers of the exchange so far */
+	bool auth_early;        /* an answer was sent before the 334 */
+	bool lf_only;            /* the client's DATA line ended in LF alone */
+	bool message_hole;       /* bytes of the message are missing */
+	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
+	uint8_t message_tail[4]; /* its last bytes, oldest first */
+	uint64_t message_len;
+	uint64_t chunk_left;
+	uint64_t blob_octets;            /* XEXCH50's count, awaiting the 354 */
+	uint32_t transaction_recipients; /* accepted, of the current transaction; LMTP answers for
+					    each */
+	uint8_t *held; /* client bytes behind DATA or STARTTLS that wait for the reply, then the
+			  ClientHello that waits for the server's */
+	uint32_t held_len, held_cap;
+	uint8_t first[2][SMTP_FIRST_BYTES]; /* the beginning, until it is known to be SMTP */
+	uint8_t first_len[2];
+	bool server_first;
+};
+
+struct smtp_session {
+	struct session_facts facts;
+	struct smtp_clear *clear;     /* NULL: TLS is up and all that was said before is settled */
+	struct tls_conversation *tls; /* once TLS began */
+	const struct certificate_info *certificate; /* held by the pipeline; NULL: none */
 	struct dialogue dialogue;
 	struct smtp_doubt doubt;
 	enum smtp_state state;
 	enum smtp_framing framing[2];
+	uint32_t observed;  /* milestones that were told; the pipeline's */
 	bool started[2];    /* a byte of the side was seen */
 	bool from_start[2]; /* the side's SYN was seen */
 	bool side_seen[2];  /* a packet of the side was seen */
@@ -118,37 +146,15 @@ struct smtp_session {
 	bool upgrade_accepted; /* the 220, seen or beyond doubt */
 	bool upgrade_over;     /* TLS came up or will not */
 	bool client_since_220;
-	bool auth_challenged;   /* a 334 waits for its answer */
-	bool auth_asks_account; /* the 334 asks for LOGIN's account */
-	uint8_t auth_step;      /* answers of the exchange so far */
-	bool auth_early;        /* an answer was sent before the 334 */
 	bool client_foreign, server_foreign;
-	bool lf_only;            /* the client's DATA line ended in LF alone */
-	bool message_hole;       /* bytes of the message are missing */
-	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
-	uint8_t message_tail[4]; /* its last bytes, oldest first */
-	uint8_t message_tail_len;
-	uint64_t message_len;
-	uint64_t chunk_left;
-	uint64_t blob_octets;            /* XEXCH50's count, awaiting the 354 */
-	uint32_t transaction_recipients; /* accepted, of the current transaction; LMTP answers for
-					    each */
 	bool is_lmtp;
-	uint8_t *held; /* client bytes behind DATA or STARTTLS that wait for the reply */
-	uint32_t held_len, held_cap;
-	struct smtp_reply reply;
-	uint32_t observed;                          /* milestones that were told; the pipeline's */
-	const struct certificate_info *certificate; /* held by the pipeline; NULL: none */
-	uint8_t first[2][SMTP_FIRST_BYTES]; /* the beginning, until it is known to be SMTP */
-	uint8_t first_len[2];
-	bool server_first;
-	struct tls_conversation *tls; /* once TLS began */
 };
 
 /* Client bytes behind DATA or STARTTLS that are kept until the reply is there. */
 #define SMTP_HELD_MAX 65536U
 
-void smtp_session_init(struct smtp_session *session);
+/* False when out of memory; there is nothing to free then. */
+bool smtp_session_init(struct smtp_session *session, const struct smtp_context *context);
 void smtp_session_free(struct smtp_session *session, const struct smtp_context *context);
 
 /* The session goes on although one side had reset the connection: somebody else had. */
@@ -177,6 +183,10 @@ void smtp_session_settle(struct smtp_session *session);
 
 /* The outcome as far as it can be told now. */
 enum session_outcome smtp_session_outcome(const struct smtp_session *session);
+
+/* The beginning of a side, at most SMTP_FIRST_BYTES; empty once TLS is up. Who spoke first. */
+struct span smtp_session_first_bytes(const struct smtp_session *session, enum side side);
+bool smtp_session_server_first(const struct smtp_session *session);
 
 /* Whether the dialogue proves SMTP, whatever the port: FTP greets with 220 as well. */
 bool smtp_session_is_smtp(const struct smtp_session *session);

@@ -179,11 +179,11 @@ static bool flow_session(struct pipeline *p, struct flow *flow)
 	if (flow->session != NULL)
 		return true;
 	struct smtp_session *session = budget_alloc(&p->budget, sizeof *session);
-	if (session == NULL) {
+	if (session == NULL || !smtp_session_init(session, &p->context)) {
+		budget_free(&p->budget, session, sizeof *session);
 		p->counters.refused++;
 		return false;
 	}
-	smtp_session_init(session);
 	struct session_facts *facts = &session->facts;
 	facts->client = flow_endpoint(flow, flow->client_end);
 	facts->server = flow_endpoint(flow, 1U - flow->client_end);
@@ -320,9 +320,9 @@ static void name_application(struct pipeline *p, struct smtp_session *session)
 	if (session->facts.outcome != OUTCOME_NOT_SMTP || detector(p) == NULL)
 		return;
 	struct application_flow flow = {
-	    .client = span_of(session->first[SIDE_CLIENT], session->first_len[SIDE_CLIENT]),
-	    .server = span_of(session->first[SIDE_SERVER], session->first_len[SIDE_SERVER]),
-	    .server_first = session->server_first,
+	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
+	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
+	    .server_first = smtp_session_server_first(session),
 	};
 	if (application_name(p->applications, &flow, name))
 		(void)session_facts_set_text(&session->facts, &p->budget, TEXT_APPLICATION,
@@ -358,9 +358,9 @@ static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *sessi
 	    session->facts.greeting_code != 220 || detector(p) == NULL)
 		return false;
 	struct application_flow flow = {
-	    .client = span_of(session->first[SIDE_CLIENT], session->first_len[SIDE_CLIENT]),
-	    .server = span_of(session->first[SIDE_SERVER], session->first_len[SIDE_SERVER]),
-	    .server_first = session->server_first,
+	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
+	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
+	    .server_first = smtp_session_server_first(session),
 	};
 	return application_is_smtp(p->applications, &flow);
 }

@@ -5,6 +5,7 @@
  */
 #include "decoders/smtp_session.h"
 #include "tests/fuzz/fuzz.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t used = budget.used;
 	const struct smtp_context context = {
 	    .budget = &budget, .dialogues = &ring, .redaction = &redaction, .found = &found};
-	smtp_session_init(&session);
+	if (!smtp_session_init(&session, &context))
+		abort();
 	smtp_session_side(&session, SIDE_CLIENT, (first & 1) == 0, (first & 2) == 0);
 	smtp_session_side(&session, SIDE_SERVER, (first & 4) == 0, (first & 8) == 0);
 	if (first & 16)

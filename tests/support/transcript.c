@@ -296,7 +296,7 @@ bool transcript_check(const char *path, enum transcript_cut cut, size_t at, char
 					   .dialogues = &r->ring,
 					   .redaction = &r->redaction,
 					   .found = &r->found};
-	smtp_session_init(&r->session);
+	good = smtp_session_init(&r->session, &r->context) && good;
 	smtp_session_side(&r->session, SIDE_CLIENT, t->client_seen,
 			  t->client_seen && !t->midstream);
 	smtp_session_side(&r->session, SIDE_SERVER, t->server_seen,
