@@ -3,8 +3,12 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NAME_SHOWN 64
+/* An IPv6 address in brackets with its port has 47 characters. */
+#define LABEL_MAX 64
+#define LABEL_MIN 21
 
 /* One server or one client. */
 struct host {
@@ -197,6 +201,19 @@ static void host_label(const struct host *host, char *label, size_t size)
 			       address, host->endpoint.port);
 }
 
+/* Width of the first column: the longest label that is shown (IPv6 ones are long), or the title. */
+static int label_width(const struct host *hosts, size_t count, size_t title)
+{
+	size_t width = title < LABEL_MIN ? LABEL_MIN : title;
+	for (size_t i = 0; i < count; i++) {
+		char label[LABEL_MAX];
+		host_label(&hosts[i], label, sizeof label);
+		if (strlen(label) > width)
+			width = strlen(label);
+	}
+	return (int)width;
+}
+
 static bool print_servers(const struct host_table *table, FILE *out, size_t rows)
 {
 	struct host *sorted = sorted_hosts(table);
@@ -204,15 +221,19 @@ static bool print_servers(const struct host_table *table, FILE *out, size_t rows
 		free(sorted);
 		return sorted != NULL;
 	}
-	fprintf(out, "\nServers (%zu)%*s sessions  offered  upgraded  mail in clear\n",
-		table->count, 28, "");
-	for (size_t i = 0; i < table->count && i < rows; i++) {
-		char label[64];
+	size_t shown = table->count < rows ? table->count : rows;
+	char title[LABEL_MAX];
+	int title_len = snprintf(title, sizeof title, "Servers (%zu)", table->count);
+	int width = label_width(sorted, shown, (size_t)title_len);
+
+	fprintf(out, "\n%-*s  sessions  offered  upgraded  mail in clear\n", width + 2, title);
+	for (size_t i = 0; i < shown; i++) {
+		char label[LABEL_MAX];
 		host_label(&sorted[i], label, sizeof label);
 		fprintf(out,
-			"  %-38.38s %10" PRIu64 " %8" PRIu64 " %9" PRIu64 " %14" PRIu64 "  %s\n",
+			"  %-*s %9" PRIu64 " %8" PRIu64 " %9" PRIu64 " %14" PRIu64 "%s%s\n", width,
 			label, sorted[i].sessions, sorted[i].offered, sorted[i].upgraded,
-			sorted[i].mails, sorted[i].name);
+			sorted[i].mails, sorted[i].name[0] != '\0' ? "  " : "", sorted[i].name);
 	}
 	if (table->count > rows)
 		fprintf(out, "  ... and %zu more\n", table->count - rows);
@@ -230,16 +251,20 @@ static bool print_clients(const struct host_table *table, FILE *out, size_t rows
 
 	for (size_t i = 0; sorted != NULL && i < table->count; i++)
 		exposed += sorted[i].mails > 0 || sorted[i].credentials > 0;
+	size_t shown = exposed < rows ? exposed : rows;
+	int width = label_width(sorted, shown, 0);
+
 	if (exposed > 0)
 		fprintf(out,
 			"\nClients that sent credentials or mail in the clear (%zu)\n"
-			"  %-38s credentials       mail  sessions\n",
-			exposed, "");
-	for (size_t i = 0; i < exposed && i < rows; i++) {
-		char label[64];
+			"  %-*s credentials       mail  sessions\n",
+			exposed, width, "");
+	for (size_t i = 0; i < shown; i++) {
+		char label[LABEL_MAX];
 		host_label(&sorted[i], label, sizeof label);
-		fprintf(out, "  %-38.38s %11" PRIu64 " %10" PRIu64 " %9" PRIu64 "  %s\n", label,
-			sorted[i].credentials, sorted[i].mails, sorted[i].sessions, sorted[i].name);
+		fprintf(out, "  %-*s %11" PRIu64 " %10" PRIu64 " %9" PRIu64 "%s%s\n", width, label,
+			sorted[i].credentials, sorted[i].mails, sorted[i].sessions,
+			sorted[i].name[0] != '\0' ? "  " : "", sorted[i].name);
 	}
 	if (exposed > rows)
 		fprintf(out, "  ... and %zu more\n", exposed - rows);

@@ -79,6 +79,9 @@ static bool open_tap(struct tap *tap, const char *name,
 	if (status < 0) {
 		const char *detail = pcap_geterr(tap->handle);
 
+		/* Of a missing device both texts are the same. */
+		if (strcmp(detail, pcap_statustostr(status)) == 0)
+			detail = "";
 		snprintf(error, CAPTURE_LIVE_ERROR_MAX, "%.64s: %.128s%s%.256s", name,
 			 pcap_statustostr(status), *detail ? ": " : "", detail);
 		return false;

@@ -6,6 +6,8 @@
 #include "sensor/commands.h"
 #include "sensor/filter.h"
 #include "sensor/limits.h"
+#include "sensor/path_check.h"
+#include "sensor/progress.h"
 #include "sensor/run.h"
 #include "sensor/signals.h"
 
@@ -22,7 +24,8 @@ struct replay {
 	struct filter *filter; /* NULL: every packet */
 	uint64_t ordinal;
 	uint64_t captures, skipped, failed;
-	uint64_t size, consumed; /* bytes of the inputs, for the progress bar */
+	uint64_t size, consumed; /* bytes of the inputs, for the progress bar; size: --separate */
+	struct progress progress;
 	bool unfit_told;
 	uint32_t named; /* interfaces of the set whose names were told */
 	uint32_t link_type;       /* of the last packet, and */
@@ -32,7 +35,6 @@ struct replay {
 	uint32_t tap_file; /* the file that tap belongs to */
 	uint8_t tap;
 	bool *listed;       /* by file of the set: it is in the report; NULL: there is none */
-	int progress_shown; /* per mille, -1: nothing is shown */
 };
 
 _Static_assert(LIMIT_TAPS == CAPTURE_SET_INTERFACES + 1, "every interface has a name");
@@ -48,32 +50,23 @@ static const struct capture_limits capture_limits = {
 	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG},
 };
 
-static void show_progress(struct replay *replay, uint64_t consumed)
+/* What is read from a pipe has no size: then it is not said how much is left. */
+static void show_progress(struct replay *replay, const struct capture_counts *counts)
 {
-	if (replay->progress_shown < 0 || replay->size == 0)
-		return;
-	uint64_t done = replay->consumed + consumed;
-	int mille = done >= replay->size ? 1000 : (int)(done * 1000 / replay->size);
-	if (mille == replay->progress_shown)
-		return;
-	replay->progress_shown = mille;
-	char bar[41];
-	int filled = mille * 40 / 1000;
-	memset(bar, '-', 40);
-	memset(bar, '#', (size_t)filled);
-	bar[40] = '\0';
-	fprintf(stderr, "\r[%s] %3d %%  %" PRIu64 " packets", bar, mille / 10, replay->ordinal);
-}
-
-static void clear_progress(const struct replay *replay)
-{
-	if (replay->progress_shown > 0)
-		fprintf(stderr, "\r\033[K");
+	const struct options *options = replay->options;
+	struct progress_state state = {
+	    .done = replay->consumed + counts->bytes_read,
+	    .total = options->separate ? replay->size : counts->bytes,
+	    .packets = replay->ordinal,
+	};
+	for (size_t i = 0; i < options->inputs.count; i++)
+		if (strcmp(options->inputs.items[i], "-") == 0)
+			state.total = 0;
+	progress_show(&replay->progress, &state);
 }
 
 static void report_fault(struct replay *replay, const struct capture_error *error)
 {
-	clear_progress(replay);
 	replay->failed++;
 	if (error->has_offset)
 		log_line(run_log(replay->run), LOG_ERROR, "%s: %s (at byte %" PRIu64 ")",
@@ -106,7 +99,6 @@ static void check_link_type(struct replay *replay, const struct capture_set *set
 	replay->link_type_read = link_type_name(packet->link_type) != NULL;
 	if (replay->link_type_read)
 		return;
-	clear_progress(replay);
 	replay->failed++;
 	log_line(run_log(replay->run), LOG_ERROR,
 		 "%s: packets of link type %" PRIu32 " are not read",
@@ -192,8 +184,11 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		uint64_t ordinal = replay->ordinal;
 		check_link_type(replay, set, &packet);
 		list_input(replay, set, packet.file_id);
+		if ((ordinal & 0x3ff) == 0) {
+			struct capture_counts counts = capture_set_counts(set);
+			show_progress(replay, &counts);
+		}
 		if ((ordinal & 0xffff) == 0) {
-			show_progress(replay, capture_set_counts(set).bytes_read);
 			run_flush(replay->run);
 			run_heartbeat(replay->run, NULL, 0);
 		}
@@ -221,6 +216,12 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 	capture_set_close(set);
 }
 
+/* Bytes of an input, as far as it is a file. */
+static uint64_t file_size(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+}
 
 /* A world of its own: nothing is carried over to the next file but the outputs. */
 static bool replay_separately(struct replay *replay, const char *path, bool found_in_directory)
@@ -238,6 +239,8 @@ static bool replay_tree(struct replay *replay, const char *path)
 	bool good = capture_walk(&list, path, LIMIT_CAPTURE_DEPTH);
 	uint64_t before = replay->captures;
 
+	for (size_t i = 0; i < list.count; i++)
+		replay->size += file_size(list.entries[i].path);
 	for (size_t i = 0; good && i < list.count && !signals_stop_asked(); i++) {
 		const struct walk_entry *entry = &list.entries[i];
 		if (entry->fault.problem != NULL) {
@@ -262,7 +265,6 @@ static bool replay_input(struct replay *replay, const char *path)
 	struct stat status = {.st_mode = S_IFREG};
 
 	if (strcmp(path, "-") != 0 && stat(path, &status) != 0) {
-		clear_progress(replay);
 		replay->failed++;
 		log_line(run_log(replay->run), LOG_ERROR, "%s: cannot be examined: %s", path,
 			 strerror(errno));
@@ -284,6 +286,8 @@ static bool replay_inputs(struct replay *replay)
 		run_end_world(replay->run, replay->ordinal);
 		return true;
 	}
+	for (size_t i = 0; i < replay->path_count; i++)
+		replay->size += file_size(paths[i]);
 	for (size_t i = 0; i < replay->path_count && !signals_stop_asked(); i++) {
 		if (!replay_input(replay, paths[i]))
 			return false;
@@ -311,54 +315,50 @@ static bool list_paths(struct replay *replay)
 	return true;
 }
 
-/* Bytes of all inputs that are files, for the progress bar. */
-static uint64_t input_size(const struct options *options)
+/* What no run can be begun with. True: *filter is set, if there is to be one. */
+static bool check_use(const struct options *options, struct filter **filter, char *error,
+		      size_t size)
 {
-	uint64_t size = 0;
-	for (size_t i = 0; i < options->inputs.count; i++) {
-		struct stat status;
-		if (stat(options->inputs.items[i], &status) == 0 && S_ISREG(status.st_mode))
-			size += (uint64_t)status.st_size;
-	}
-	return size;
+	*filter = NULL;
+	if (!path_check(options, error, size))
+		return false;
+	if (options->filter == NULL)
+		return true;
+	char reason[512];
+	char *with_dns = options->dns ? filter_with_dns(options->filter) : NULL;
+	*filter = filter_new(with_dns != NULL ? with_dns : options->filter, reason);
+	free(with_dns);
+	if (*filter == NULL)
+		(void)snprintf(error, size, "--filter: %s", reason);
+	return *filter != NULL;
 }
 
 int cmd_replay(const struct options *options)
 {
-	char error[512];
+	char error[1024];
 	struct replay replay = {
 	    .options = options,
-	    .progress_shown = -1,
 	    .link_type = UINT32_MAX,
 	    .tap_file = UINT32_MAX,
 	};
 
 	signals_catch();
-	replay.run = run_create(options, RUN_REPLAY, error, sizeof error);
+	/* Before anything is opened: a mistake in the options empties no file. */
+	bool usable = check_use(options, &replay.filter, error, sizeof error);
+	if (usable)
+		replay.run = run_create(options, RUN_REPLAY, error, sizeof error);
 	if (replay.run == NULL) {
 		fprintf(stderr, "stripwatch: %s\n", error);
+		filter_free(replay.filter);
 		return STATUS_WRONG_USE;
 	}
-	if (options->filter != NULL) {
-		char *with_dns = options->dns ? filter_with_dns(options->filter) : NULL;
-		replay.filter = filter_new(with_dns != NULL ? with_dns : options->filter, error);
-		free(with_dns);
-		if (replay.filter == NULL) {
-			fprintf(stderr, "stripwatch: --filter: %s\n", error);
-			(void)run_finish(replay.run);
-			return STATUS_WRONG_USE;
-		}
-	}
 	run_heartbeat(replay.run, NULL, 0);
-	if (isatty(STDERR_FILENO) && !options->quiet) {
-		replay.size = input_size(options);
-		replay.progress_shown = 0;
-	}
+	progress_init(&replay.progress, run_shows_progress(replay.run) ? stderr : NULL);
 	if (options->report != NULL)
 		replay.listed = calloc(LIMIT_CAPTURE_FILES, sizeof *replay.listed);
 	bool good = list_paths(&replay) && (options->report == NULL || replay.listed != NULL) &&
 		    replay_inputs(&replay);
-	clear_progress(&replay);
+	progress_clear(&replay.progress);
 	if (!good)
 		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
 	if (signals_stop_asked())

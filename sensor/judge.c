@@ -8,6 +8,7 @@
 #include "alerts/throttle.h"
 #include "sensor/evidence_file.h"
 #include "sensor/limits.h"
+#include "sensor/progress.h"
 #include "version.h"
 
 #include <errno.h>
@@ -258,6 +259,8 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	if (config->lines == NULL)
 		return;
 	buffer_clear(&judge->line);
+	if (config->over_progress)
+		buffer_add_text(&judge->line, PROGRESS_ERASE);
 	alert_line(alert, config->colours, &judge->line);
 	buffer_add_char(&judge->line, '\n');
 	if (judge->line.failed)

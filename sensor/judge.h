@@ -44,6 +44,7 @@ struct judge_config {
 	struct report *report; /* filled as well, borrowed; NULL: none */
 	FILE *lines;           /* readable alerts; NULL: none */
 	bool colours;
+	bool over_progress;    /* a line erases the progress bar first (progress.h) */
 };
 
 struct judge_counters {

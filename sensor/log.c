@@ -2,6 +2,7 @@
 #include "sensor/log.h"
 
 #include "sensor/limits.h"
+#include "sensor/progress.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -96,7 +97,11 @@ void log_line(const struct log *log, enum log_level level, const char *format, .
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	size_t len = put_prefix(log, level, line, sizeof(line));
+	size_t len = 0;
+
+	if (log->over_progress)
+		len = (size_t)snprintf(line, sizeof(line), "%s", PROGRESS_ERASE);
+	len += put_prefix(log, level, line + len, sizeof(line) - len);
 
 	len += put_visible(line + len, sizeof(line) - len - 1, text);
 	line[len++] = '\n';

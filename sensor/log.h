@@ -22,6 +22,7 @@ struct log {
 	FILE *stream;         /* borrowed */
 	enum log_level level; /* the least important that is shown */
 	bool journal;
+	bool over_progress; /* a line erases the progress bar first (progress.h) */
 };
 
 /* Finds out whether the journal reads stream: JOURNAL_STREAM names its device and inode. */

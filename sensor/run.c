@@ -38,6 +38,7 @@ struct run {
 	struct allow_entry *allowed; /* of --allow */
 	char **taps;                /* names, by tap; owned. [0] is no tap, but with --tap */
 	size_t tap_count;
+	bool shows_progress;        /* a bar on standard error, a terminal */
 	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
 	struct policy *policy;      /* NULL: none is stated */
 	struct baseline_keeper *keeper; /* of what the history knows */
@@ -104,6 +105,7 @@ static struct judge *make_judge(struct run *run)
 	    .sink_count = run->sink_count,
 	    .report = run->report == NULL ? NULL : report_file_report(run->report),
 	    .lines = run->people,
+	    .over_progress = run->shows_progress && isatty(STDOUT_FILENO),
 	    .colours = run->people != NULL && isatty(fileno(run->people)),
 	};
 	for (unsigned i = 0; i < RULE_COUNT; i++)
@@ -336,6 +338,9 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	run->started_ns = now_ns();
 	run->last_packet_ns = INT64_MIN;
 	log_init(&run->log, stderr, (enum log_level)options->log_level);
+	run->shows_progress = kind == RUN_REPLAY && !options->quiet && isatty(STDERR_FILENO) &&
+			      !(options_use_stdout(options) && isatty(STDOUT_FILENO));
+	run->log.over_progress = run->shows_progress;
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
 	bool good = application_abi_ok(error, size) && read_policy(run, error, size) &&
@@ -377,6 +382,11 @@ void run_name_interface(struct run *run, uint16_t interface, const char *name)
 	rest(run);
 	free(run->taps[interface]);
 	run->taps[interface] = strdup(name);
+}
+
+bool run_shows_progress(const struct run *run)
+{
+	return run->shows_progress;
 }
 
 FILE *run_people(const struct run *run)

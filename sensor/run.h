@@ -69,6 +69,9 @@ void run_input(struct run *run, const char *path);
 
 const struct log *run_log(const struct run *run);
 
+/* Replay: whether a progress bar belongs on standard error. */
+bool run_shows_progress(const struct run *run);
+
 /* Where alerts and summaries for people go; NULL: nowhere. */
 FILE *run_people(const struct run *run);
 
