@@ -449,6 +449,7 @@ uint64_t run_frame(struct run *run, const struct captured_frame *frame)
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
 {
 	crew_clock(run->crew, time_ns, ordinal);
+	rest(run);
 	judge_clock(run->judge, time_ns);
 }
 
