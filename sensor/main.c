@@ -4,6 +4,18 @@
 #include "version.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
+
+/*
+ * Memory holds what must not leave: passwords and mail on their way through the parsers.
+ * A core would keep them on disk, so none is written; whoever debugs a crash replays the
+ * capture under a debugger.
+ */
+static void leave_no_core(void)
+{
+	const struct rlimit none = {0, 0};
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
 
 static int run_command(const struct options *options)
 {
@@ -34,6 +46,7 @@ int main(int argc, char **argv)
 	struct options options;
 	int status = STATUS_WRONG_USE;
 
+	leave_no_core();
 	bool parsed = options_parse(&options, argc, (const char *const *)argv, stderr);
 	/* The options own copies: a password in a URL has no place in the process list. */
 	for (int i = 1; i < argc; i++)
