@@ -12,12 +12,16 @@ static void spent_release(struct stream_pool *pool)
 static void settle(struct stream_pool *pool, struct stream *s)
 {
 	bool busy = false;
-	if (s->cold != NULL) {
-		const struct half *a = &s->cold->half[0];
-		const struct half *b = &s->cold->half[1];
-		busy = stream_half_busy(a) || stream_half_busy(b);
-		if (!busy && a->history == NULL && b->history == NULL)
+	const struct half *halves = half_of(s, SIDE_CLIENT);
+	if (halves != NULL)
+		busy = stream_half_busy(&halves[0]) || stream_half_busy(&halves[1]);
+	if (s->cold != NULL && !busy) {
+		/* Where unseen bytes were acknowledged from is wanted as long as bytes are
+		 * compared. */
+		if (s->cold->history[0] == NULL && s->cold->history[1] == NULL)
 			stream_cold_free(pool, s);
+		else if (s->side[0].edge == s->side[0].next && s->side[1].edge == s->side[1].next)
+			stream_halves_free(pool, s);
 	}
 	s->fast = 0;
 	for (unsigned i = 0; i < 2 && !busy; i++) {
@@ -132,8 +136,9 @@ void stream_finish(struct stream_pool *pool, struct stream *s, int64_t now_ns, u
 int64_t stream_deadline(const struct stream_pool *pool, const struct stream *s)
 {
 	int64_t deadline = INT64_MAX;
-	for (unsigned i = 0; s->cold != NULL && i < 2; i++) {
-		const struct hole *hole = &s->cold->half[i].hole;
+	const struct half *halves = half_of(s, SIDE_CLIENT);
+	for (unsigned i = 0; halves != NULL && i < 2; i++) {
+		const struct hole *hole = &halves[i].hole;
 		if (hole->kind != HOLE_NONE && stream_hole_deadline(pool, hole) < deadline)
 			deadline = stream_hole_deadline(pool, hole);
 	}
@@ -152,8 +157,7 @@ void stream_history(struct stream_pool *pool, struct stream *s, enum side side, 
 		return;
 	}
 	set_flag(s, side, STREAM_NO_HISTORY);
-	if (s->cold != NULL)
-		stream_history_drop(pool, &s->cold->half[side]);
+	stream_history_drop(pool, s, side);
 }
 
 void stream_pool_init(struct stream_pool *pool, const struct stream_limits *limits,

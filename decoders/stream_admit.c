@@ -266,9 +266,10 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 
 	step->admitted = true;
 	set_flag(s, from, STREAM_SEEN);
-	for (unsigned i = 0; s->cold != NULL && i < 2; i++)
-		if (s->cold->half[i].hole.kind != HOLE_NONE)
-			s->cold->half[i].hole.segments++;
+	struct half *halves = half_of(s, SIDE_CLIENT);
+	for (unsigned i = 0; halves != NULL && i < 2; i++)
+		if (halves[i].hole.kind != HOLE_NONE)
+			halves[i].hole.segments++;
 	if ((segment->flags & TCP_URG) != 0)
 		pool->counters.urgent++;
 

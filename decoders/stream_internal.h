@@ -62,6 +62,7 @@ struct hole {
 	uint64_t ordinal; /* of the packet that showed it */
 };
 
+/* What is out of order on a side. */
 struct half {
 	struct chunk *chunks; /* by sequence number, without overlap */
 	uint32_t first;       /* index of the lowest */
@@ -70,10 +71,6 @@ struct half {
 	uint32_t stored; /* bytes in blocks */
 	struct mark fin, rst;
 	struct hole hole;
-	uint8_t *history; /* byte seq is at [seq mod history_cap] */
-	uint32_t history_cap;
-	uint32_t history_len;
-	uint32_t history_end; /* sequence number behind the newest */
 	/* the last gap, while nothing behind it was seen */
 	bool can_reopen;
 	uint32_t reopen_at;
@@ -89,9 +86,18 @@ struct half {
 	uint32_t syn;
 };
 
+/* Delivered bytes of a side, to be compared with what comes again. */
+struct history {
+	uint32_t cap; /* a power of two */
+	uint32_t len;
+	uint32_t end;    /* sequence number behind the newest */
+	uint8_t bytes[]; /* byte seq is at [seq mod cap] */
+};
+
 /* What only a connection needs that has something to keep. */
 struct stream_cold {
-	struct half half[2];
+	struct history *history[2]; /* NULL: nothing was delivered, or nothing is compared */
+	struct half *half;          /* of both sides; NULL while all is in order */
 };
 
 /* The part of fresh from its first to its last byte that differs from kept; empty: none. */
@@ -167,7 +173,7 @@ static inline uint64_t offset_of(const struct stream *s, enum side x, uint32_t s
 
 static inline struct half *half_of(const struct stream *s, enum side x)
 {
-	return s->cold != NULL ? &s->cold->half[x] : NULL;
+	return s->cold != NULL && s->cold->half != NULL ? &s->cold->half[x] : NULL;
 }
 
 static inline struct chunk *head_of(const struct half *h)
@@ -198,11 +204,12 @@ static inline void start_at(struct stream *s, enum side x, uint32_t seq)
 /* ---- stream_kept.c ---- */
 
 struct half *stream_half(struct stream_pool *pool, struct stream *s, enum side x);
-void stream_history_drop(struct stream_pool *pool, struct half *h);
+void stream_history_drop(struct stream_pool *pool, struct stream *s, enum side x);
 void stream_history_add(struct stream_pool *pool, struct stream *s, enum side x, struct span bytes);
 void stream_difference_add(struct difference *diff, const uint8_t *kept, const uint8_t *fresh,
 			   uint32_t at, uint32_t n);
-struct difference stream_history_compare(const struct half *h, uint32_t seq, struct span bytes);
+struct difference stream_history_compare(const struct stream *s, enum side x, uint32_t seq,
+					 struct span bytes);
 void stream_chunk_drop(struct stream_pool *pool, struct half *h);
 void stream_chunk_trim(struct half *h, uint32_t n);
 uint32_t stream_chunk_find(const struct half *h, uint32_t seq);
@@ -210,6 +217,7 @@ bool stream_store_range(struct stream_pool *pool, struct half *h, const struct c
 bool stream_store_bytes(struct stream_pool *pool, struct half *h, const struct chunk *like,
 			const uint8_t *bytes);
 bool stream_half_busy(const struct half *h);
+void stream_halves_free(struct stream_pool *pool, struct stream *s);
 void stream_cold_free(struct stream_pool *pool, struct stream *s);
 
 /* ---- stream_order.c ---- */

@@ -4,26 +4,40 @@
 
 /* First sizes of what grows by doubling. */
 #define CHUNKS_FIRST  4U
-#define HISTORY_FIRST 256U
+#define HISTORY_FIRST 128U
 /* Room that a chunk of a few bytes gets for its neighbours when chunks become scarce. */
 #define CHUNK_ROOM 64U
+
+static struct stream_cold *cold_get(struct stream_pool *pool, struct stream *s)
+{
+	if (s->cold == NULL)
+		s->cold = budget_calloc(pool->budget, 1, sizeof(*s->cold));
+	return s->cold;
+}
 
 /* The side's half, from the budget if need be; NULL when that has nothing left. */
 struct half *stream_half(struct stream_pool *pool, struct stream *s, enum side x)
 {
-	if (s->cold == NULL)
-		s->cold = budget_calloc(pool->budget, 1, sizeof(*s->cold));
+	struct stream_cold *cold = cold_get(pool, s);
+	if (cold != NULL && cold->half == NULL)
+		cold->half = budget_calloc(pool->budget, 2, sizeof(*cold->half));
 	return half_of(s, x);
 }
 
 /* ---- history: what was delivered, for comparison ---- */
 
-void stream_history_drop(struct stream_pool *pool, struct half *h)
+static void history_free(struct stream_pool *pool, struct history *history)
 {
-	budget_free(pool->budget, h->history, h->history_cap);
-	h->history = NULL;
-	h->history_cap = 0;
-	h->history_len = 0;
+	if (history != NULL)
+		budget_free(pool->budget, history, sizeof(*history) + history->cap);
+}
+
+void stream_history_drop(struct stream_pool *pool, struct stream *s, enum side x)
+{
+	if (s->cold == NULL)
+		return;
+	history_free(pool, s->cold->history[x]);
+	s->cold->history[x] = NULL;
 }
 
 /* Copies n bytes into a ring of cap bytes (a power of two) where seq belongs. */
@@ -35,30 +49,35 @@ static void ring_put(uint8_t *ring, uint32_t cap, uint32_t seq, const uint8_t *b
 	memcpy(ring, bytes + head, n - head);
 }
 
-static void history_grow(struct stream_pool *pool, struct half *h, uint64_t want)
+/* The history with room for want bytes, or for as many as the limit and the budget allow. */
+static struct history *history_grow(struct stream_pool *pool, struct history *old, uint64_t want)
 {
-	uint32_t cap = h->history_cap != 0 ? h->history_cap : HISTORY_FIRST;
+	uint32_t cap = old != NULL ? old->cap : HISTORY_FIRST;
 	while (cap < want && cap < pool->limits.history)
 		cap *= 2;
 	cap = min_u32(cap, pool->limits.history);
-	if (cap <= h->history_cap)
-		return;
-	uint8_t *grown = budget_alloc(pool->budget, cap);
+	if (old != NULL && cap <= old->cap)
+		return old;
+	struct history *grown = budget_alloc(pool->budget, sizeof(*grown) + cap);
 	if (grown == NULL) {
 		pool->counters.history_refused++;
-		return;
+		return old;
 	}
-	uint32_t seq = h->history_end - h->history_len;
-	for (uint32_t left = h->history_len; left > 0;) {
-		uint32_t at = seq & (h->history_cap - 1);
-		uint32_t run = min_u32(left, h->history_cap - at);
-		ring_put(grown, cap, seq, h->history + at, run);
-		seq += run;
-		left -= run;
+	*grown = (struct history){.cap = cap};
+	if (old != NULL) {
+		grown->len = old->len;
+		grown->end = old->end;
+		uint32_t seq = old->end - old->len;
+		for (uint32_t left = old->len; left > 0;) {
+			uint32_t at = seq & (old->cap - 1);
+			uint32_t run = min_u32(left, old->cap - at);
+			ring_put(grown->bytes, cap, seq, old->bytes + at, run);
+			seq += run;
+			left -= run;
+		}
+		history_free(pool, old);
 	}
-	budget_free(pool->budget, h->history, h->history_cap);
-	h->history = grown;
-	h->history_cap = cap;
+	return grown;
 }
 
 /* Keeps bytes that are delivered now, at the side's next. */
@@ -66,23 +85,25 @@ void stream_history_add(struct stream_pool *pool, struct stream *s, enum side x,
 {
 	if (has_flag(s, x, STREAM_NO_HISTORY) || pool->limits.history == 0)
 		return;
-	struct half *h = stream_half(pool, s, x);
-	if (h == NULL) {
+	struct stream_cold *cold = cold_get(pool, s);
+	if (cold == NULL) {
 		pool->counters.history_refused++;
 		return;
 	}
+	struct history *history = cold->history[x];
 	uint32_t seq = s->side[x].next;
-	if (h->history_end != seq)
-		h->history_len = 0; /* what lies before a gap or a skip is too far away */
-	if ((uint64_t)h->history_len + bytes.len > h->history_cap)
-		history_grow(pool, h, (uint64_t)h->history_len + bytes.len);
-	if (h->history_cap == 0)
+	if (history != NULL && history->end != seq)
+		history->len = 0; /* what lies before a gap or a skip is too far away */
+	uint64_t want = (history != NULL ? history->len : 0) + (uint64_t)bytes.len;
+	if (history == NULL || want > history->cap)
+		history = cold->history[x] = history_grow(pool, history, want);
+	if (history == NULL)
 		return;
 	uint32_t len = (uint32_t)bytes.len;
-	uint32_t kept = min_u32(len, h->history_cap);
-	ring_put(h->history, h->history_cap, seq + len - kept, bytes.ptr + (len - kept), kept);
-	h->history_end = seq + len;
-	h->history_len = min_u32(h->history_len + kept, h->history_cap);
+	uint32_t kept = min_u32(len, history->cap);
+	ring_put(history->bytes, history->cap, seq + len - kept, bytes.ptr + (len - kept), kept);
+	history->end = seq + len;
+	history->len = min_u32(history->len + kept, history->cap);
 }
 
 void stream_difference_add(struct difference *diff, const uint8_t *kept, const uint8_t *fresh,
@@ -102,23 +123,25 @@ void stream_difference_add(struct difference *diff, const uint8_t *kept, const u
 }
 
 /* How bytes at seq differ from the history, as far as that reaches. */
-struct difference stream_history_compare(const struct half *h, uint32_t seq, struct span bytes)
+struct difference stream_history_compare(const struct stream *s, enum side x, uint32_t seq,
+					 struct span bytes)
 {
 	struct difference diff = {0, 0};
-	if (h == NULL || h->history_len == 0)
+	const struct history *history = s->cold != NULL ? s->cold->history[x] : NULL;
+	if (history == NULL || history->len == 0)
 		return diff;
-	uint32_t begin = h->history_end - h->history_len;
+	uint32_t begin = history->end - history->len;
 	uint32_t at = seq_diff(begin, seq) > 0 ? begin - seq : 0;
 	uint32_t end = (uint32_t)bytes.len;
-	if (seq_diff(seq + end, h->history_end) > 0) {
-		if (seq_diff(seq, h->history_end) >= 0)
+	if (seq_diff(seq + end, history->end) > 0) {
+		if (seq_diff(seq, history->end) >= 0)
 			return diff;
-		end = h->history_end - seq;
+		end = history->end - seq;
 	}
 	while (at < end) {
-		uint32_t in_ring = (seq + at) & (h->history_cap - 1);
-		uint32_t run = min_u32(end - at, h->history_cap - in_ring);
-		stream_difference_add(&diff, h->history + in_ring, bytes.ptr + at, at, run);
+		uint32_t in_ring = (seq + at) & (history->cap - 1);
+		uint32_t run = min_u32(end - at, history->cap - in_ring);
+		stream_difference_add(&diff, history->bytes + in_ring, bytes.ptr + at, at, run);
 		at += run;
 	}
 	return diff;
@@ -271,15 +294,25 @@ static void half_free(struct stream_pool *pool, struct half *h)
 	budget_free(pool->budget, h->chunks, h->chunk_cap * sizeof(*h->chunks));
 	h->chunks = NULL;
 	h->chunk_cap = 0;
-	stream_history_drop(pool, h);
+}
+
+void stream_halves_free(struct stream_pool *pool, struct stream *s)
+{
+	if (s->cold == NULL || s->cold->half == NULL)
+		return;
+	half_free(pool, &s->cold->half[0]);
+	half_free(pool, &s->cold->half[1]);
+	budget_free(pool->budget, s->cold->half, 2 * sizeof(*s->cold->half));
+	s->cold->half = NULL;
 }
 
 void stream_cold_free(struct stream_pool *pool, struct stream *s)
 {
 	if (s->cold == NULL)
 		return;
-	half_free(pool, &s->cold->half[0]);
-	half_free(pool, &s->cold->half[1]);
+	stream_halves_free(pool, s);
+	stream_history_drop(pool, s, SIDE_CLIENT);
+	stream_history_drop(pool, s, SIDE_SERVER);
 	budget_free(pool->budget, s->cold, sizeof(*s->cold));
 	s->cold = NULL;
 }

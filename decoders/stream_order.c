@@ -174,8 +174,9 @@ void stream_emit_excused(struct stream_pool *pool, struct stream *s, enum side x
 	const struct stream_step *step = &pool->step;
 	clear_excuse(s, x);
 	s->side[x].next--;
-	if (s->cold != NULL)
-		s->cold->half[x].can_reopen = false;
+	struct half *h = half_of(s, x);
+	if (h != NULL)
+		h->can_reopen = false;
 	stream_emit_gap(pool, s, x, 1, step->clock_ns, step->clock_ordinal, event);
 }
 
@@ -269,7 +270,7 @@ static bool take_ready(struct stream_pool *pool, struct stream *s, enum side x, 
 /* Whatever waited and can go on, in the order of arrival. True: an event. */
 bool stream_drain(struct stream_pool *pool, struct stream *s, struct stream_event *event)
 {
-	while (s->cold != NULL) {
+	while (half_of(s, SIDE_CLIENT) != NULL) {
 		uint64_t ordinal[2] = {0, 0};
 		enum ready client = side_ready(pool, s, SIDE_CLIENT, &ordinal[0]);
 		enum ready server = side_ready(pool, s, SIDE_SERVER, &ordinal[1]);
@@ -312,8 +313,9 @@ bool stream_watch_holes(struct stream_pool *pool, struct stream *s, struct strea
 		uint32_t end = 0;
 		enum hole_kind kind = side_hole(s, x, step->finishing, &end);
 		if (kind == HOLE_NONE) {
-			if (s->cold != NULL)
-				s->cold->half[x].hole.kind = HOLE_NONE;
+			struct half *settled = half_of(s, x);
+			if (settled != NULL)
+				settled->hole.kind = HOLE_NONE;
 			continue;
 		}
 		struct half *h = stream_half(pool, s, x);
@@ -341,11 +343,14 @@ bool stream_end_hold(struct stream_pool *pool, struct stream *s, bool *declared,
 		     struct stream_event *event)
 {
 	struct stream_step *step = &pool->step;
-	const struct hole *over = NULL;
+	struct half *halves = half_of(s, SIDE_CLIENT);
+	struct hole *over = NULL;
 	enum side side = SIDE_CLIENT;
 	*declared = false;
-	for (unsigned i = 0; s->cold != NULL && i < 2; i++) {
-		const struct hole *hole = &s->cold->half[i].hole;
+	if (halves == NULL)
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		struct hole *hole = &halves[i].hole;
 		if (hole->kind == HOLE_NONE || hole->at != s->side[i].next)
 			continue;
 		bool ended = step->finishing || step->time_ns >= stream_hole_deadline(pool, hole) ||
@@ -363,10 +368,10 @@ bool stream_end_hold(struct stream_pool *pool, struct stream *s, bool *declared,
 		return false;
 	uint32_t end = 0;
 	if (side_hole(s, side, step->finishing, &end) == HOLE_NONE) {
-		s->cold->half[side].hole.kind = HOLE_NONE;
+		over->kind = HOLE_NONE;
 		return false;
 	}
-	const struct half *h = half_of(s, side);
+	const struct half *h = &halves[side];
 	bool behind = h->count > 0 || h->fin.set || h->rst.set;
 	*declared = true;
 	pool->counters.hold_timeouts++;

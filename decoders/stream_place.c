@@ -244,9 +244,9 @@ bool stream_place(struct stream_pool *pool, struct stream *s, struct stream_even
 		n = min_u32(n, limit - step->seq);
 		if (step->left.len == 0)
 			return place_again(pool, s, n, none, event);
-		return place_again(pool, s, n,
-				   stream_history_compare(h, step->seq, span_head(step->left, n)),
-				   event);
+		return place_again(
+		    pool, s, n, stream_history_compare(s, x, step->seq, span_head(step->left, n)),
+		    event);
 	}
 	if (has_flag(s, x, STREAM_FIN_SEEN))
 		return place_after_fin(pool, s, event);
