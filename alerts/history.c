@@ -322,7 +322,8 @@ bool history_news(const struct observation *observation, uint32_t milestones)
 
 bool history_may_teach(const struct session_facts *facts)
 {
-	return facts->bytes[SIDE_CLIENT] > 0 && facts->bytes[SIDE_SERVER] > 0 &&
+	return !facts->handshake_missing && facts->bytes[SIDE_CLIENT] > 0 &&
+	       facts->bytes[SIDE_SERVER] > 0 &&
 	       (facts->visibility == VISIBILITY_FULL || facts->visibility == VISIBILITY_GAPS);
 }
 

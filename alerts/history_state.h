@@ -64,7 +64,10 @@ struct ip_addr history_client_network(const struct history *history,
 /* Whether the observation is the first that has one of these milestones. */
 bool history_news(const struct observation *observation, uint32_t milestones);
 
-/* Both sides spoke and were seen from the beginning: nobody off the path can do that. */
+/*
+ * Both sides spoke and were seen from the handshake on, each acknowledging the other: nobody off
+ * the path can do that.
+ */
 bool history_may_teach(const struct session_facts *facts);
 
 /* Whether the session was not offered STARTTLS. What is masked is told as that. */

@@ -164,6 +164,7 @@ struct session_facts {
 	enum session_visibility visibility;
 	enum session_closed_by closed_by; /* meaningful with MILESTONE_CLOSED */
 	uint32_t milestones;              /* enum session_milestone */
+	bool handshake_missing; /* that of TCP was not seen, or a side did not acknowledge the other */
 	bool spoke_smtp;                  /* at least one side spoke SMTP */
 	bool implicit_tls;
 	bool client_quit; /* QUIT was seen */

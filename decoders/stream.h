@@ -249,6 +249,16 @@ static inline bool stream_closed(const struct stream *stream)
 	       (stream->flags[0] & stream->flags[1] & STREAM_FIN_SEEN) != 0;
 }
 
+/*
+ * The handshake was seen, and each side acknowledged exactly what the other sent: whoever does
+ * not see what a side sends cannot have played the other one (RFC 9293 3.4.1, RFC 6528).
+ */
+static inline bool stream_handshake_seen(const struct stream *stream)
+{
+	const uint32_t both = STREAM_SYN_SEEN | STREAM_TRUSTED;
+	return (stream->flags[0] & stream->flags[1] & both) == both;
+}
+
 /* No SYN of either side was seen. */
 static inline bool stream_midstream(const struct stream *stream)
 {

@@ -200,6 +200,7 @@ static void session_refresh(struct flow *flow)
 {
 	struct session_facts *facts = &flow->session->facts;
 	facts->end_ns = flow->last_ns;
+	facts->handshake_missing = !stream_handshake_seen(&flow->stream);
 	for (unsigned side = 0; side < 2; side++) {
 		facts->packets[side] = flow->packets[side];
 		facts->bytes[side] = flow->bytes[side];
