@@ -6,6 +6,7 @@
 #include "alerts/untrusted.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define NAME_MAX_BYTES 64 /* of a server's name, as it claims it */
 
@@ -31,9 +32,72 @@ static void add_severity(struct buffer *out, struct span word, bool colours)
 		buffer_add_text(out, RESET);
 }
 
-/* "2026-01-31T12:00:00.123456Z" as "2026-01-31 12:00:00"; anything else as it is, cut. */
-static void add_time(struct buffer *out, struct span time)
+/* Where each form of alert has what a line tells. NULL: nowhere. */
+struct paths {
+	const char *time;    /* a text in RFC 3339 */
+	const char *time_ms; /* or a number, since 1970 */
+	const char *client, *server, *server_port, *server_name;
+	const char *message, *count;
+};
+
+static const struct paths ecs_paths = {
+    .time = "@timestamp",
+    .client = "source.ip",
+    .server = "destination.ip",
+    .server_port = "destination.port",
+    .server_name = "smtp.server_name",
+    .message = "message",
+    .count = "stripwatch.count",
+};
+
+static const struct paths eve_paths = {
+    .time = "timestamp",
+    .client = "src_ip",
+    .server = "dest_ip",
+    .server_port = "dest_port",
+    .message = "stripwatch.message",
+    .count = "stripwatch.count",
+};
+
+static const struct paths ocsf_paths = {
+    .time_ms = "time",
+    .client = "evidences.0.src_endpoint.ip",
+    .server = "evidences.0.dst_endpoint.ip",
+    .server_port = "evidences.0.dst_endpoint.port",
+    .server_name = "evidences.0.dst_endpoint.hostname",
+    .message = "message",
+    .count = "count",
+};
+
+static const struct paths *paths_of(const struct json_document *document)
 {
+	int64_t class;
+
+	if (json_read_text(document, "event_type").len > 0)
+		return &eve_paths;
+	return json_read_integer(document, "class_uid", &class) ? &ocsf_paths : &ecs_paths;
+}
+
+static struct span text_at(const struct json_document *document, const char *path)
+{
+	return path == NULL ? span_of(NULL, 0) : json_read_text(document, path);
+}
+
+/* "2026-01-31T12:00:00.123456Z" as "2026-01-31 12:00:00"; anything else as it is, cut. */
+static void add_time(struct buffer *out, const struct json_document *document,
+		     const struct paths *paths)
+{
+	struct span time = text_at(document, paths->time);
+	char text[40] = "";
+	struct tm utc;
+	int64_t ms;
+
+	if (paths->time_ms != NULL && json_read_integer(document, paths->time_ms, &ms)) {
+		time_t seconds = (time_t)(ms / 1000);
+		if (gmtime_r(&seconds, &utc) != NULL)
+			(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+		time = span_str(text);
+	}
 	buffer_add_printable(out, span_head(time, 10));
 	if (time.len > 11) {
 		buffer_add_char(out, ' ');
@@ -42,34 +106,36 @@ static void add_time(struct buffer *out, struct span time)
 	buffer_add_char(out, ' ');
 }
 
-static void add_endpoint(struct buffer *out, const struct json_document *document, const char *ip,
-			 const char *port)
+static void add_endpoint(struct buffer *out, struct span address, const int64_t *port)
 {
-	struct span address = json_read_text(document, ip);
 	bool v6 = address.len > 0 && memchr(address.ptr, ':', address.len) != NULL;
-	int64_t number;
 
 	if (port != NULL && v6)
 		buffer_add_char(out, '[');
 	buffer_add_printable(out, address);
 	if (port != NULL && v6)
 		buffer_add_char(out, ']');
-	if (port != NULL && json_read_integer(document, port, &number)) {
+	if (port != NULL) {
 		buffer_add_char(out, ':');
-		buffer_add_i64(out, number);
+		buffer_add_i64(out, *port);
 	}
 }
 
-static void add_route(struct buffer *out, const struct json_document *document)
+static void add_route(struct buffer *out, const struct json_document *document,
+		      const struct paths *paths)
 {
-	struct span name = json_read_text(document, "smtp.server_name");
+	struct span client = text_at(document, paths->client);
+	struct span server = text_at(document, paths->server);
+	struct span name = text_at(document, paths->server_name);
+	int64_t port;
 
-	if (json_read_text(document, "source.ip").len > 0) {
-		add_endpoint(out, document, "source.ip", NULL);
+	if (client.len > 0) {
+		add_endpoint(out, client, NULL);
 		buffer_add_text(out, " -> ");
 	}
-	if (json_read_text(document, "destination.ip").len > 0) {
-		add_endpoint(out, document, "destination.ip", "destination.port");
+	if (server.len > 0) {
+		bool has_port = json_read_integer(document, paths->server_port, &port);
+		add_endpoint(out, server, has_port ? &port : NULL);
 		buffer_add_char(out, ' ');
 	}
 	if (name.len > 0) {
@@ -82,14 +148,15 @@ static void add_route(struct buffer *out, const struct json_document *document)
 void tail_line(struct buffer *out, const struct tail_entry *entry, bool colours)
 {
 	struct json_document *document = json_read(entry->json);
+	const struct paths *paths = document == NULL ? NULL : paths_of(document);
 	int64_t count = 0;
 
 	if (document != NULL)
-		add_time(out, json_read_text(document, "@timestamp"));
+		add_time(out, document, paths);
 	add_severity(out, entry->severity, colours);
 	buffer_add_char(out, ' ');
 	if (document != NULL)
-		add_route(out, document);
+		add_route(out, document, paths);
 	if (colours)
 		buffer_add_text(out, BOLD);
 	buffer_add_printable(out, entry->rule);
@@ -97,8 +164,8 @@ void tail_line(struct buffer *out, const struct tail_entry *entry, bool colours)
 		buffer_add_text(out, RESET);
 	buffer_add_text(out, ": ");
 	if (document != NULL) {
-		buffer_add_printable(out, json_read_text(document, "message"));
-		if (json_read_integer(document, "stripwatch.count", &count) && count > 1) {
+		buffer_add_printable(out, text_at(document, paths->message));
+		if (json_read_integer(document, paths->count, &count) && count > 1) {
 			buffer_add_text(out, " [");
 			buffer_add_i64(out, count);
 			buffer_add_text(out, " sessions]");

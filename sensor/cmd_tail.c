@@ -244,6 +244,8 @@ static bool show_entries(struct tail *tail, const struct redis_reply *entries, b
 	}
 	if (fflush(stdout) != 0) {
 		tail->output_failed = true;
+		log_line(&tail->log, LOG_ERROR, "standard output: cannot be written: %s",
+			 strerror(errno));
 		return false; /* not seen by anyone: not acknowledged */
 	}
 	if (gone > 0)

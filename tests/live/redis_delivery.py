@@ -419,68 +419,8 @@ def cluster(lab):
     return f"{stats['redirects']} redirections, {compare(nodes[target].client(), sensor)}"
 
 
-# ---- tail ----
-
-def tail_run(server, *options, seconds=2.5, expect=0):
-    process = subprocess.Popen([ARGS.stripwatch, "tail", "--redis", f"redis://127.0.0.1:{server.port}", *options],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
-    check(process.returncode == expect, f"tail: exit {process.returncode}: {err[-300:]}")
-    return out.splitlines(), err
-
-
-def tail(lab):
-    server = lab.server("r")
-    client = server.client()
-
-    def add(number, severity="high", rule="tls-weak", text="plain"):
-        document = json.dumps({"@timestamp": "2026-01-31T12:00:00.000000Z", "message": text, "number": number})
-        client("XADD", STREAM, "*", "id", f"{number:032x}", "rule", rule, "severity", severity, "sensor", "t",
-               "json", document)
-
-    for i in range(10):
-        add(i, severity=("low", "high")[i % 2])
-    lines, _ = tail_run(server, "--json")
-    check([json.loads(line)["number"] for line in lines] == list(range(10)), f"first run: {lines}")
-    lines, _ = tail_run(server, "--json")
-    check(lines == [], "what was acknowledged came again")
-    # A reader that died with entries in its hand: the same one gets them first.
-    for i in range(10, 15):
-        add(i)
-    client("XREADGROUP", "GROUP", "stripwatch-tail", "me", "COUNT", 3, "STREAMS", STREAM, ">")
-    lines, _ = tail_run(server, "--json", "--consumer", "me")
-    check([json.loads(line)["number"] for line in lines] == list(range(10, 15)), f"resume: {lines}")
-    # Another reader's entries are claimed once they are old enough.
-    add(15)
-    entry = client("XREADGROUP", "GROUP", "stripwatch-tail", "dead", "STREAMS", STREAM, ">")[0][1][0][0]
-    client("XCLAIM", STREAM, "stripwatch-tail", "dead", 0, entry, "IDLE", 61000)
-    lines, _ = tail_run(server, "--json")
-    check([json.loads(line)["number"] for line in lines] == [15], f"claim: {lines}")
-    check(client("XPENDING", STREAM, "stripwatch-tail")[0] == 0, "something is still pending")
-    # Filters, and --since with what was acknowledged long ago.
-    lines, _ = tail_run(server, "--json", "--since", "1h", "--severity", "high", "--rule", "tls-weak")
-    check([json.loads(line)["number"] for line in lines] == [1, 3, 5, 7, 9, *range(10, 16)], f"since: {lines}")
-    # Trimmed before anyone read it.
-    for i in range(16, 30):
-        add(i)
-    client("XTRIM", STREAM, "MAXLEN", 5)
-    lines, err = tail_run(server, "--json")
-    check([json.loads(line)["number"] for line in lines] == list(range(25, 30)), f"trim: {lines}")
-    check("9 alerts were trimmed" in err, f"trimmed entries were not mentioned: {err}")
-    # Hostile text.
-    add(30, text="\x1b[2J\x9b31m\u202e\r\n\x07end")
-    lines, _ = tail_run(server)
-    check(len(lines) == 1 and lines[0].isascii() and lines[0].isprintable(), f"hostile: {lines!r}")
-    # Redis goes away and comes back.
-    return "resumes, claims, filters, says what was trimmed, lets nothing hostile through"
-
-
 TESTS = [plain, acl_and_password, unix_socket, tls, wrong_password, out_of_memory, read_only, loading, cut_mid_reply, worst_server,
-         redis_killed, sensor_killed, both_killed, what_settings_lose, stopped_and_started, two_sensors, sentinel_failover, cluster, tail]
+         redis_killed, sensor_killed, both_killed, what_settings_lose, stopped_and_started, two_sensors, sentinel_failover, cluster]
 
 
 def main():

@@ -55,6 +55,31 @@ Test(tail_line, says_who_where_what)
 	cr_expect_not_null(strstr(text_of(), "\x1b[31mHIGH    \x1b[0m"));
 }
 
+Test(tail_line, reads_eve_and_ocsf_as_well)
+{
+	struct tail_entry entry =
+	    entry_of("{\"timestamp\":\"2026-01-31T12:00:00.123456+0000\",\"event_type\":\"alert\","
+		     "\"src_ip\":\"2001:db8::1\",\"dest_ip\":\"192.0.2.9\",\"dest_port\":587,"
+		     "\"stripwatch\":{\"message\":\"Something.\",\"count\":3}}");
+	tail_line(&line, &entry, false);
+	cr_expect_str_eq(text_of(), "2026-01-31 12:00:00 HIGH     2001:db8::1 -> 192.0.2.9:587 "
+				    "starttls-stripped: Something. [3 sessions]");
+	buffer_clear(&line);
+	entry =
+	    entry_of("{\"class_uid\":2004,\"time\":1769860800123,\"message\":\"Something.\","
+		     "\"count\":1,\"evidences\":[{\"src_endpoint\":{\"ip\":\"192.0.2.1\"},"
+		     "\"dst_endpoint\":{\"ip\":\"192.0.2.9\",\"port\":25,\"hostname\":\"mx\"}}]}");
+	tail_line(&line, &entry, false);
+	cr_expect_str_eq(text_of(), "2026-01-31 12:00:00 HIGH     192.0.2.1 -> 192.0.2.9:25 (mx) "
+				    "starttls-stripped: Something.");
+	buffer_clear(&line);
+	/* Of a path, without endpoints; and nonsense where the form has something else. */
+	entry =
+	    entry_of("{\"class_uid\":2004,\"time\":\"x\",\"evidences\":{\"0\":1},\"message\":7}");
+	tail_line(&line, &entry, false);
+	cr_expect_str_eq(text_of(), " HIGH     starttls-stripped: ");
+}
+
 Test(tail_line, does_without_a_document)
 {
 	static const char *const cases[] = {"", "nonsense", "[1,2]", "{\"a\":", "{} {}"};
