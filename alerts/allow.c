@@ -21,37 +21,6 @@ static bool refuse(char *error, size_t error_size, const char *what, struct span
 	return false;
 }
 
-/* A decimal number of at most limit. */
-static bool parse_number(struct span text, unsigned limit, unsigned *number)
-{
-	unsigned value = 0;
-	if (text.len == 0 || text.len > 5)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return false;
-		value = value * 10 + (unsigned)(text.ptr[i] - '0');
-	}
-	*number = value;
-	return value <= limit;
-}
-
-static bool parse_network(struct span text, struct allow_network *network)
-{
-	const uint8_t *slash = text.len == 0 ? NULL : memchr(text.ptr, '/', text.len);
-	size_t len = slash == NULL ? text.len : (size_t)(slash - text.ptr);
-	char copy[IP_ADDR_TEXT];
-	if (len == 0 || len >= sizeof copy)
-		return false;
-	memcpy(copy, text.ptr, len);
-	copy[len] = '\0';
-	if (!ip_addr_parse(copy, len, &network->addr))
-		return false;
-	network->prefix_len = network->addr.version == 4 ? 32 : 128;
-	return slash == NULL ||
-	       parse_number(span_skip(text, len + 1), network->prefix_len, &network->prefix_len);
-}
-
 static bool parse_condition(struct span key, struct span value, struct allow_entry *entry)
 {
 	if (span_equal(key, span_str("rule"))) {
@@ -62,12 +31,12 @@ static bool parse_condition(struct span key, struct span value, struct allow_ent
 		return true;
 	}
 	if (span_equal(key, span_str("client")))
-		return parse_network(value, &entry->client);
+		return network_parse(value, &entry->client);
 	if (span_equal(key, span_str("server")))
-		return parse_network(value, &entry->server);
+		return network_parse(value, &entry->server);
 	if (span_equal(key, span_str("port"))) {
 		unsigned port;
-		if (!parse_number(value, UINT16_MAX, &port) || port == 0)
+		if (!number_parse(value, UINT16_MAX, &port) || port == 0)
 			return false;
 		entry->server_port = (uint16_t)port;
 		return true;
@@ -110,17 +79,6 @@ bool allow_parse(struct span text, struct allow_entry *entry, char *error, size_
 			      "an entry without conditions would allow everything",
 			      span_of(NULL, 0));
 	return true;
-}
-
-static bool network_covers(const struct allow_network *network, const struct ip_addr *addr)
-{
-	if (network->addr.version == 0)
-		return true;
-	if (network->addr.version != addr->version)
-		return false;
-	struct ip_addr a = ip_addr_network(&network->addr, network->prefix_len);
-	struct ip_addr b = ip_addr_network(addr, network->prefix_len);
-	return ip_addr_equal(&a, &b);
 }
 
 static bool name_covers(const char *pattern, struct span name)

@@ -8,17 +8,13 @@
 #define ALERTS_ALLOW_H
 
 #include "alerts/alert.h"
-
-struct allow_network {
-	struct ip_addr addr; /* version 0: any */
-	unsigned prefix_len;
-};
+#include "alerts/network.h"
 
 #define ALLOW_NAME_MAX 255
 
 struct allow_entry {
 	uint32_t rules; /* a set; 0: any */
-	struct allow_network client, server;
+	struct network client, server; /* version 0: any */
 	uint16_t server_port; /* 0: any */
 	/* Server name, ASCII case ignored; ".example.org" covers every name below; "": any. */
 	char name[ALLOW_NAME_MAX + 1];

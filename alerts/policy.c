@@ -72,10 +72,8 @@ static bool server_matches(const struct view *view, const struct pattern *patter
 	const struct session_facts *facts = &view->observation->facts;
 	if (pattern->port != 0 && pattern->port != facts->server.port)
 		return false;
-	if (pattern->kind == PATTERN_NETWORK) {
-		struct ip_addr network = ip_addr_network(&facts->server.addr, pattern->prefix);
-		return ip_addr_equal(&network, &pattern->network);
-	}
+	if (pattern->kind == PATTERN_NETWORK)
+		return network_covers(&pattern->network, &facts->server.addr);
 	for (unsigned i = 0; i < view->name_count; i++)
 		if (pattern_matches_name(pattern->name, view->names[i]))
 			return true;

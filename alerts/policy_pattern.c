@@ -51,21 +51,6 @@ bool pattern_is_name(struct span text)
 	return true;
 }
 
-/* Decimal digits up to max. */
-static bool read_number(struct span text, unsigned max, unsigned *number)
-{
-	unsigned value = 0;
-	if (text.len == 0 || text.len > 5)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return false;
-		value = value * 10 + (unsigned)(text.ptr[i] - '0');
-	}
-	*number = value;
-	return value <= max;
-}
-
 static size_t find_last(struct span text, char wanted)
 {
 	for (size_t i = text.len; i > 0; i--)
@@ -85,7 +70,7 @@ bool pattern_read_server(struct span text, struct pattern *pattern)
 	bool port = colon < text.len &&
 		    (bracket ? colon > 0 && text.ptr[colon - 1] == ']' : first_colon == colon);
 	if (port) {
-		if (!read_number(span_skip(text, colon + 1), UINT16_MAX, &number) || number == 0)
+		if (!number_parse(span_skip(text, colon + 1), UINT16_MAX, &number) || number == 0)
 			return false;
 		pattern->port = (uint16_t)number;
 		text = span_head(text, colon);
@@ -95,15 +80,8 @@ bool pattern_read_server(struct span text, struct pattern *pattern)
 			return false;
 		text = span_head(span_skip(text, 1), text.len - 2);
 	}
-	size_t slash = find_last(text, '/');
-	if (ip_addr_parse((const char *)text.ptr, slash, &pattern->network)) {
-		unsigned width = pattern->network.version == 4 ? 32 : 128;
+	if (network_parse(text, &pattern->network)) {
 		pattern->kind = PATTERN_NETWORK;
-		pattern->prefix = width;
-		if (slash < text.len &&
-		    !read_number(span_skip(text, slash + 1), width, &pattern->prefix))
-			return false;
-		pattern->network = ip_addr_network(&pattern->network, pattern->prefix);
 		return true;
 	}
 	pattern->kind = PATTERN_NAME;

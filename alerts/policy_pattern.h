@@ -6,6 +6,7 @@
 #ifndef ALERTS_POLICY_PATTERN_H
 #define ALERTS_POLICY_PATTERN_H
 
+#include "alerts/network.h"
 #include "decoders/addr.h"
 #include "decoders/span.h"
 
@@ -16,8 +17,7 @@ enum pattern_kind { PATTERN_NETWORK, PATTERN_NAME };
 /* A server: a network of addresses or a host name, and perhaps a port. Or a domain. */
 struct pattern {
 	enum pattern_kind kind;
-	struct ip_addr network;
-	unsigned prefix;
+	struct network network;
 	char *name; /* of PATTERN_NAME and of domains, lower case; "*." in front: anything below */
 	uint16_t port; /* 0: any */
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_topology.h"
 
+#include "alerts/network.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,19 +54,6 @@ unsigned redis_key_slot(struct span key)
 	return crc16(key) % REDIS_SLOTS;
 }
 
-static bool parse_unsigned(struct span text, unsigned max, unsigned *value)
-{
-	*value = 0;
-	if (text.len == 0 || text.len > 6)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return false;
-		*value = *value * 10 + (unsigned)(text.ptr[i] - '0');
-	}
-	return *value <= max;
-}
-
 static bool set_host(struct redis_endpoint *endpoint, struct span host, unsigned port)
 {
 	*endpoint = (struct redis_endpoint){.port = (uint16_t)port};
@@ -84,14 +73,14 @@ bool redis_redirect_parse(struct span text, unsigned *slot, struct redis_endpoin
 	struct span rest = span_skip(text, (size_t)(space - text.ptr) + 1);
 	space = rest.len == 0 ? NULL : memchr(rest.ptr, ' ', rest.len);
 	if (space == NULL ||
-	    !parse_unsigned(span_head(rest, (size_t)(space - rest.ptr)), REDIS_SLOTS - 1, slot))
+	    !number_parse(span_head(rest, (size_t)(space - rest.ptr)), REDIS_SLOTS - 1, slot))
 		return false;
 	rest = span_skip(rest, (size_t)(space - rest.ptr) + 1);
 	/* The port stands behind the last colon: IPv6 comes without brackets. */
 	const uint8_t *colon = rest.len == 0 ? NULL : memrchr(rest.ptr, ':', rest.len);
 	unsigned port;
 	if (colon == NULL ||
-	    !parse_unsigned(span_skip(rest, (size_t)(colon - rest.ptr) + 1), UINT16_MAX, &port))
+	    !number_parse(span_skip(rest, (size_t)(colon - rest.ptr) + 1), UINT16_MAX, &port))
 		return false;
 	return set_host(endpoint, span_head(rest, (size_t)(colon - rest.ptr)), port);
 }
@@ -175,7 +164,7 @@ static bool ask_sentinel(const struct redis_topology *topology, const struct red
 	struct redis_reply *reply = redis_link_call(link, words, 3, 0, error);
 	bool found =
 	    redis_reply_count(reply) == 2 &&
-	    parse_unsigned(redis_reply_text(redis_reply_at(reply, 1)), UINT16_MAX, &port) &&
+	    number_parse(redis_reply_text(redis_reply_at(reply, 1)), UINT16_MAX, &port) &&
 	    set_host(master, redis_reply_text(redis_reply_at(reply, 0)), port);
 	if (reply != NULL && !found)
 		explain(error, REDIS_UNREACHABLE, "the sentinel does not know this master");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_url.h"
 
+#include "alerts/network.h"
+
 #include "decoders/span.h"
 
 #include <errno.h>
@@ -82,19 +84,6 @@ static bool decode(struct span text, char *out, size_t size)
 	return true;
 }
 
-static bool parse_number(struct span text, unsigned max, unsigned *value)
-{
-	*value = 0;
-	if (text.len == 0 || text.len > 6)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return false;
-		*value = *value * 10 + (unsigned)(text.ptr[i] - '0');
-	}
-	return *value <= max;
-}
-
 /* host, host:port or [v6]:port */
 static bool parse_endpoint(struct span text, uint16_t default_port, struct redis_endpoint *endpoint)
 {
@@ -121,7 +110,7 @@ static bool parse_endpoint(struct span text, uint16_t default_port, struct redis
 		}
 	}
 	unsigned number = default_port;
-	if (port.len > 0 && (!parse_number(port, UINT16_MAX, &number) || number == 0))
+	if (port.len > 0 && (!number_parse(port, UINT16_MAX, &number) || number == 0))
 		return false;
 	endpoint->port = (uint16_t)number;
 	/* "host?db=1" has forgotten the '/', and no host has these. */
@@ -147,7 +136,7 @@ static bool parse_query(struct span text, struct redis_url *url)
 {
 	if (text.len < 3 || memcmp(text.ptr, "db=", 3) != 0)
 		return false;
-	return parse_number(span_skip(text, 3), DATABASE_MAX, &url->database);
+	return number_parse(span_skip(text, 3), DATABASE_MAX, &url->database);
 }
 
 /* Splits at the last '@' in front of the first '/': a password may hold an '@'. */
@@ -217,7 +206,7 @@ bool redis_url_parse(const char *text, struct redis_url *url, char *error, size_
 	if (scheme->kind == REDIS_SENTINEL) {
 		if (path.len == 0 || !decode(path, url->master, sizeof(url->master)))
 			return refuse(error, error_size, "the name of the master is missing");
-	} else if (path.len > 0 && (!parse_number(path, DATABASE_MAX, &url->database) ||
+	} else if (path.len > 0 && (!number_parse(path, DATABASE_MAX, &url->database) ||
 				    (scheme->kind == REDIS_CLUSTER && url->database != 0))) {
 		return refuse(error, error_size, "the database is not a number that can be used");
 	}
