@@ -38,6 +38,7 @@ struct outbox_place {
 struct outbox {
 	struct outbox_config config;
 	struct notices *notices;
+	int64_t day_ns; /* time of day less CLOCK_BOOTTIME, when it was opened */
 	int directory;
 	int lock_fd;
 	int wake_fd;
@@ -76,6 +77,15 @@ static int64_t clock_ns(clockid_t clock)
 
 	(void)clock_gettime(clock, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/*
+ * The time of day, as the clock of the day went on since the outbox was opened: a clock that
+ * is set while the sensor runs (NTP after a boot in 1970) makes no alert old.
+ */
+static int64_t steady_ns(const struct outbox *outbox)
+{
+	return clock_ns(CLOCK_BOOTTIME) + outbox->day_ns;
 }
 
 static struct timespec deadline_after(unsigned ms)
@@ -319,7 +329,7 @@ static void sync_files(struct outbox *outbox)
 
 static void expire(struct outbox *outbox)
 {
-	int64_t oldest = clock_ns(CLOCK_REALTIME) - outbox->config.max_age_s * 1000000000;
+	int64_t oldest = steady_ns(outbox) - outbox->config.max_age_s * 1000000000;
 	uint64_t before = outbox->expired;
 
 	for (size_t i = 0; i < OUTBOX_SEVERITIES; i++) {
@@ -477,6 +487,7 @@ struct outbox *outbox_open(const struct outbox_config *config, struct notices *n
 	}
 	outbox->config = *config;
 	outbox->notices = notices;
+	outbox->day_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
 	outbox->directory = -1;
 	outbox->lock_fd = -1;
 	outbox->cursor.fd = -1;
@@ -565,7 +576,7 @@ enum outbox_put_result outbox_put(struct outbox *outbox, const struct outbox_rec
 	struct outbox_record copy = *record;
 	size_t size = outbox_record_size(record);
 
-	copy.raised_ns = clock_ns(CLOCK_REALTIME);
+	copy.raised_ns = steady_ns(outbox);
 	pthread_mutex_lock(&outbox->queue_lock);
 	if (size == 0 || size > outbox->config.max_record_bytes) {
 		outbox->stats.too_large++;

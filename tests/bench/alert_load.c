@@ -41,7 +41,7 @@ struct load {
 	struct redis_tls_config tls;
 	unsigned long count, rate, run, bytes, batch, wait, drain_ms, disk_bytes, queue_bytes,
 	    sessions;
-	unsigned long segment_bytes, put_wait_ms, pause_ms;
+	unsigned long segment_bytes, put_wait_ms, pause_ms, maxlen;
 	bool publish, keep, mixed;
 };
 
@@ -218,7 +218,7 @@ static int run(const struct load *load, struct redis_url *url, struct redis_tls_
 		},
 	    .prefix = load->prefix,
 	    .sensor = load->sensor,
-	    .max_entries = 10000000,
+	    .max_entries = load->maxlen,
 	    .publish = load->publish,
 	    .wait_replicas = (unsigned)load->wait,
 	    .wait_ms = 500,
@@ -281,6 +281,7 @@ static bool parse_options(struct load *load, int argc, char **argv)
 	    {"queue-bytes", required_argument, NULL, 'Q'},
 	    {"put-wait-ms", required_argument, NULL, 'W'},
 	    {"sessions", required_argument, NULL, 'S'},
+	    {"maxlen", required_argument, NULL, 'M'},
 	    {"pause-ms", required_argument, NULL, 'A'},
 	    {"prefix", required_argument, NULL, 'p'},
 	    {"sensor", required_argument, NULL, 's'},
@@ -341,6 +342,9 @@ static bool parse_options(struct load *load, int argc, char **argv)
 		case 'S':
 			load->sessions = number;
 			break;
+		case 'M':
+			load->maxlen = number;
+			break;
 		case 'A':
 			load->pause_ms = number;
 			break;
@@ -395,6 +399,7 @@ int main(int argc, char **argv)
 	    .batch = 128,
 	    .drain_ms = 30000,
 	    .pause_ms = 50,
+	    .maxlen = 10000000,
 	    .disk_bytes = 1ul << 30,
 	    .segment_bytes = 4ul << 20,
 	    .queue_bytes = 16ul << 20,

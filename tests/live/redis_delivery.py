@@ -361,6 +361,135 @@ def two_sensors(lab):
     return "; ".join(compare(server.client(), s, mine_alone=False) for s in sensors)
 
 
+# ---- what must not happen, and does ----
+
+def wrong_type(lab):
+    """Somebody put a string where the stream belongs: alerts wait, and go when it is away."""
+    server = lab.server("r", *ALWAYS)
+    server.call("SET", STREAM, "no stream")
+    sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}", pause_ms=20)
+    process = sensor.start(count=500, drain_ms=20000)
+    time.sleep(1)
+    check(server.call("GET", STREAM) == "no stream", "the key was overwritten")
+    server.call("DEL", STREAM)
+    out, err = process.communicate(timeout=40)
+    stats = json.loads(out)
+    check(stats["dead"] == 0, f"{stats['dead']} dead letters")
+    check(err.count("WRONGTYPE") == 1, f"said {err.count('WRONGTYPE')} times: {err[:300]}")
+    return compare(server.client(), sensor)
+
+
+def no_permission(lab):
+    """A user who may not XADD: said once, nothing lost, nothing in the dead letters."""
+    server = lab.server("r", *ALWAYS, "user soc on nopass ~* -@all +multi +exec +select")
+    sensor = Sensor(lab, f"redis://soc@127.0.0.1:{server.port}", pause_ms=20)
+    password = lab.path("password")
+    with open(password, "w") as f:
+        f.write("anything\n")
+    process = sensor.start(count=300, drain_ms=20000, password_file=password)
+    time.sleep(1)
+    server.call("ACL", "SETUSER", "soc", "+xadd")
+    out, err = process.communicate(timeout=40)
+    stats = json.loads(out)
+    check(stats["dead"] == 0 and "NOPERM" in err and err.count("NOPERM") == 1, f"{stats['dead']} dead; said: {err[:300]}")
+    return compare(server.client(), sensor)
+
+
+def stream_is_trimmed(lab):
+    """At its cap the stream loses the oldest, and only those."""
+    server = lab.server("r", *ALWAYS)
+    sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}", maxlen=1000)
+    sensor.run(count=5000)
+    stream, journal = stream_ids(server.client()), sensor.journal()
+    check(1000 <= len(stream) <= 1200 and stream == journal[-len(stream):], f"{len(stream)} entries")
+    return f"{len(stream)} of {len(journal)} alerts are left, the newest"
+
+
+def flushed(lab):
+    """FLUSHALL takes what was there; what comes later arrives, in order, with a heartbeat."""
+    server = lab.server("r", *ALWAYS)
+    sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}")
+    process = sensor.start(count=4000, rate=2000)
+    time.sleep(1)
+    server.call("FLUSHALL")
+    process.communicate(timeout=40)
+    stream, journal = list(dict.fromkeys(stream_ids(server.client()))), sensor.journal()
+    check(0 < len(stream) < len(journal) and stream == journal[-len(stream):], "not the alerts behind FLUSHALL")
+    check(server.call("EXISTS", "stripwatch:sensor:box") == 1, "no heartbeat")
+    return f"{len(stream)} of {len(journal)} came after it"
+
+
+def expired_certificate(lab):
+    d = lab.certificates()
+    with open(os.path.join(d, "ext"), "w") as f:
+        f.write("subjectAltName=DNS:redis.example\n")
+    # Signed anew: over since a day.
+    subprocess.run(["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                    "-out", "server.pem", "-days", "-1", "-extfile", "ext"], cwd=d, check=True, capture_output=True)
+    port = free_port()
+    lab.server("r", f"tls-port {port}", f"tls-cert-file {d}/server.pem", f"tls-key-file {d}/server.key",
+               f"tls-ca-cert-file {d}/ca.pem", "tls-auth-clients no")
+    sensor = Sensor(lab, f"rediss://127.0.0.1:{port}")
+    done = subprocess.run(sensor.command(count=10, drain_ms=500, ca_file=f"{d}/ca.pem", server_name="redis.example"),
+                          capture_output=True, text=True, timeout=60)
+    check(json.loads(done.stdout)["delivered"] == 0, "it was accepted")
+    check("expired" in done.stderr, f"said: {done.stderr[:300]}")
+    return "refused: " + done.stderr.split("TLS: ")[1].split(";")[0]
+
+
+def lying_sentinel(lab):
+    """Sentinels that name a replica: it is asked, and not written to; the true master is found later."""
+    master = lab.server("m", *ALWAYS)
+    replica = lab.server("r", *ALWAYS, f"replicaof 127.0.0.1 {master.port}")
+    liar = FakeRedis(1, 0)
+    liar.master = replica.port
+    sensor = Sensor(lab, f"redis-sentinel://127.0.0.1:{liar.port}/soc", pause_ms=20)
+    process = sensor.start(count=200, drain_ms=20000)
+    time.sleep(1)
+    check(master.call("EXISTS", STREAM) == 0, "alerts went through a replica")
+    liar.master = master.port
+    out, err = process.communicate(timeout=40)
+    check("not a master" in err, f"said: {err[:300]}")
+    return compare(master.client(), sensor)
+
+
+def disk_full(lab):
+    """A file system that is full while segments are begun: alerts go from memory, none is lost."""
+    if os.geteuid() != 0:
+        return "skipped: needs root"
+    server = lab.server("r", *ALWAYS)
+    where = lab.path("small")
+    os.makedirs(where)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", where], check=True)
+    try:
+        sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}", segment_bytes=20000)
+        sensor.box = os.path.join(where, "box")
+        ballast = os.path.join(where, "ballast")
+        server.kill()
+        process = sensor.start(count=4000, rate=4000, mixed=True, drain_ms=60000)
+        for _ in range(6):  # full and not full, while Redis is away
+            with open(ballast, "wb") as f:
+                try:
+                    f.write(b"x" * 262144)
+                except OSError:
+                    pass
+            time.sleep(0.1)
+            try:
+                os.unlink(ballast)
+            except OSError:
+                pass
+            time.sleep(0.1)
+        server.start()
+        out, err = process.communicate(timeout=90)
+        stats = json.loads(out)
+        ids = list(dict.fromkeys(stream_ids(server.client())))
+        check(stats["write_errors"] > 0 and "cannot write" in err, f"the disk was never full: {stats}")
+        check(len(ids) == 4000 and ids == sorted(ids), f"{len(ids)} of 4000 alerts, or out of order: {stats}")
+        return f"{stats['write_errors']} writes refused, {len(ids)} alerts"
+    finally:
+        subprocess.run(["umount", where], check=False)
+
+
 # ---- many servers ----
 
 def sentinel_failover(lab):
@@ -419,7 +548,8 @@ def cluster(lab):
     return f"{stats['redirects']} redirections, {compare(nodes[target].client(), sensor)}"
 
 
-TESTS = [plain, acl_and_password, unix_socket, tls, wrong_password, out_of_memory, read_only, loading, cut_mid_reply, worst_server,
+TESTS = [wrong_type, no_permission, stream_is_trimmed, flushed, expired_certificate, lying_sentinel, disk_full,
+         plain, acl_and_password, unix_socket, tls, wrong_password, out_of_memory, read_only, loading, cut_mid_reply, worst_server,
          redis_killed, sensor_killed, both_killed, what_settings_lose, stopped_and_started, two_sensors, sentinel_failover, cluster]
 
 

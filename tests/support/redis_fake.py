@@ -14,6 +14,7 @@ class FakeRedis:
         self.dice, self.trouble = random.Random(seed), trouble
         self.lock = threading.Lock()
         self.streams = {}
+        self.master = None  # the port that it names when it is asked as a sentinel
         self.counts = {"oom": 0, "exec": 0, "entry": 0, "hangup": 0, "discard": 0}
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -79,6 +80,8 @@ class FakeRedis:
                 return b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
             state["queue"].append(words)
             return b"+QUEUED\r\n"
+        if name == b"SENTINEL":
+            return b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(self.master)), self.master)
         return self.apply(words) if name in (b"XADD", b"HSET", b"EXPIRE") else b"+OK\r\n"
 
     def serve(self, client):
