@@ -176,6 +176,30 @@ def every_format(lab):
     return "three formats, the same lines"
 
 
+def redis_cli_recipe(lab):
+    """deploy/consumers/redis-cli.sh: goes on where it stopped, takes up what it did not acknowledge."""
+    stream = Stream(lab.server("r"))
+    recipe = os.path.join(PCAPS, "..", "deploy", "consumers", "redis-cli.sh")
+
+    def run():
+        done = subprocess.run([recipe, "-p", str(stream.server.port)], capture_output=True, timeout=60,
+                              env={**os.environ, "CONSUMER": "c"})
+        check(done.returncode == 0, f"exit {done.returncode}: {done.stderr[-300:]}")
+        check(all(byte >= 0x20 or byte == 0x0a for byte in done.stdout), "control characters came out")
+        return [json.loads(line)["number"] for line in done.stdout.splitlines()]
+
+    for i in range(250):
+        stream.add(i, text="\x1b[2J\x07'$(touch /tmp/x)'")
+    check(run() == list(range(250)), "first run")
+    check(run() == [], "what was acknowledged came again")
+    for i in range(250, 255):
+        stream.add(i)
+    stream.client("XREADGROUP", "GROUP", "shell", "c", "COUNT", 3, "STREAMS", STREAM, ">")
+    check(run() == list(range(250, 255)), "resume")
+    check(stream.client("XPENDING", STREAM, "shell")[0] == 0, "something is pending")
+    return "255 alerts in three runs, each once"
+
+
 def in_a_terminal(lab):
     """A real terminal: what is on the screen, which colours, and where the cursor is."""
     stream = Stream(lab.server("r"))
@@ -269,7 +293,7 @@ def output_closed(lab):
     return "a closed pipe and a full disk end it, the alert comes again"
 
 
-TESTS = [resumes, claims, filters, says_what_was_trimmed, every_format, in_a_terminal, redis_restarts, output_closed]
+TESTS = [resumes, claims, filters, says_what_was_trimmed, every_format, redis_cli_recipe, in_a_terminal, redis_restarts, output_closed]
 
 
 def main():
