@@ -1,278 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_link.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <hiredis/hiredis.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#define IO_SIZE           ((size_t)16 << 10)
-#define HEADER_SIZE       ((size_t)24) /* a kind, 20 digits, CR LF */
-#define KEEPALIVE_IDLE_S  15
-#define KEEPALIVE_PROBE_S 5
-#define KEEPALIVE_PROBES  3
+#define IO_SIZE     ((size_t)16 << 10)
+#define HEADER_SIZE ((size_t)24) /* a kind, 20 digits, CR LF */
 
 struct redis_link {
-	int fd;
-	int cancel_fd;
+	struct redis_socket socket;
 	unsigned command_timeout_ms;
 	size_t max_reply_bytes;
-	struct redis_tls *tls; /* NULL: plain */
 	redisReader *reader;
 	uint8_t *output; /* commands not yet sent */
 	size_t output_used;
 	size_t output_size;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static bool fail(struct redis_error *error, enum redis_failure failure, const char *text)
-{
-	error->failure = failure;
-	error->class = REDIS_CLASS_RETRY;
-	(void)snprintf(error->text, sizeof(error->text), "%s", text);
-	return false;
-}
-
-static bool fail_errno(struct redis_error *error, enum redis_failure failure, const char *what)
-{
-	char reason[96];
-
-	error->failure = failure;
-	error->class = REDIS_CLASS_RETRY;
-	(void)snprintf(error->text, sizeof(error->text), "%s: %s", what,
-		       strerror_r(errno, reason, sizeof(reason)));
-	return false;
-}
-
-/* Waits until the socket is ready for events, the deadline passes or someone cancels. */
-static bool wait_ready(const struct redis_link *link, short events, int64_t deadline,
-		       struct redis_error *error)
-{
-	struct pollfd fds[2] = {
-	    {.fd = link->fd, .events = events},
-	    {.fd = link->cancel_fd, .events = POLLIN},
-	};
-
-	for (;;) {
-		int64_t left = deadline - now_ms();
-		if (left <= 0)
-			return fail(error, REDIS_TIMED_OUT, "no answer in time");
-		int ready = poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);
-		if (ready < 0 && errno != EINTR)
-			return fail_errno(error, REDIS_CLOSED, "poll");
-		if (ready > 0 && fds[1].revents != 0)
-			return fail(error, REDIS_CANCELLED, "cancelled");
-		if (ready > 0 && fds[0].revents != 0)
-			return true; /* an error shows at the read or write that follows */
-	}
-}
-
-static bool send_all(struct redis_link *link, struct span bytes, int64_t deadline,
-		     struct redis_error *error)
-{
-	while (bytes.len > 0) {
-		ssize_t n = send(link->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0) {
-			bytes = span_skip(bytes, (size_t)n);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-			return fail_errno(error, REDIS_CLOSED, "send");
-		if (!wait_ready(link, POLLOUT, deadline, error))
-			return false;
-	}
-	return true;
-}
-
-/* Some bytes off the socket; waits for the first. */
-static bool receive_some(struct redis_link *link, uint8_t *out, size_t size, size_t *got,
-			 int64_t deadline, struct redis_error *error)
-{
-	for (;;) {
-		ssize_t n = recv(link->fd, out, size, MSG_DONTWAIT);
-		if (n > 0) {
-			*got = (size_t)n;
-			return true;
-		}
-		if (n == 0)
-			return fail(error, REDIS_CLOSED, "closed by the server");
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return fail_errno(error, REDIS_CLOSED, "receive");
-		if (!wait_ready(link, POLLIN, deadline, error))
-			return false;
-	}
-}
-
-/* Sends what TLS has for the network. */
-static bool tls_send(struct redis_link *link, int64_t deadline, struct redis_error *error)
-{
-	uint8_t bytes[IO_SIZE];
-	size_t n;
-
-	while ((n = redis_tls_drain(link->tls, bytes, sizeof(bytes))) > 0)
-		if (!send_all(link, span_of(bytes, n), deadline, error))
-			return false;
-	return true;
-}
-
-/* Gives TLS some bytes off the network. */
-static bool tls_receive(struct redis_link *link, int64_t deadline, struct redis_error *error)
-{
-	uint8_t bytes[IO_SIZE];
-	size_t n;
-
-	if (!receive_some(link, bytes, sizeof(bytes), &n, deadline, error))
-		return false;
-	return redis_tls_feed(link->tls, span_of(bytes, n)) ||
-	       fail(error, REDIS_NO_MEMORY, "out of memory");
-}
-
-static bool tls_failed(struct redis_link *link, enum redis_tls_status status,
-		       struct redis_error *error)
-{
-	char reason[160];
-
-	if (status == REDIS_TLS_CLOSED)
-		return fail(error, REDIS_CLOSED, "closed by the server");
-	error->failure = REDIS_UNREACHABLE;
-	error->class = REDIS_CLASS_RETRY;
-	(void)snprintf(error->text, sizeof(error->text), "TLS: %s",
-		       redis_tls_error(link->tls, reason, sizeof(reason)));
-	return false;
-}
-
-static bool tls_handshake(struct redis_link *link, int64_t deadline, struct redis_error *error)
-{
-	for (;;) {
-		enum redis_tls_status status = redis_tls_handshake(link->tls);
-		/* Also on failure: the server wants to read our alert. */
-		bool sent = tls_send(link, deadline, error);
-		if (status == REDIS_TLS_FAILED || status == REDIS_TLS_CLOSED)
-			return tls_failed(link, status, error);
-		if (!sent)
-			return false;
-		if (status == REDIS_TLS_OK)
-			return true;
-		if (!tls_receive(link, deadline, error))
-			return false;
-	}
-}
-
-/* Plain bytes of replies; waits for the first. */
-static bool link_receive(struct redis_link *link, uint8_t *out, size_t size, size_t *got,
-			 int64_t deadline, struct redis_error *error)
-{
-	if (link->tls == NULL)
-		return receive_some(link, out, size, got, deadline, error);
-	for (;;) {
-		enum redis_tls_status status = redis_tls_read(link->tls, out, size, got);
-		if (status == REDIS_TLS_OK)
-			return true;
-		if (status != REDIS_TLS_MORE)
-			return tls_failed(link, status, error);
-		/* A key update may want an answer. */
-		if (!tls_send(link, deadline, error) || !tls_receive(link, deadline, error))
-			return false;
-	}
-}
-
-static bool connect_address(struct redis_link *link, const struct sockaddr *address,
-			    socklen_t length, int64_t deadline, struct redis_error *error)
-{
-	int result = 0;
-	socklen_t result_size = sizeof(result);
-
-	link->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (link->fd < 0)
-		return fail_errno(error, REDIS_UNREACHABLE, "socket");
-	if (connect(link->fd, address, length) != 0) {
-		/* A local socket whose queue is full says EAGAIN: for us a refusal like any other.
-		 */
-		if (errno != EINPROGRESS)
-			return fail_errno(error, REDIS_UNREACHABLE, "connect");
-		if (!wait_ready(link, POLLOUT, deadline, error))
-			return false;
-		(void)getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &result, &result_size);
-		errno = result;
-		if (result != 0)
-			return fail_errno(error, REDIS_UNREACHABLE, "connect");
-	}
-	return true;
-}
-
-static void set_tcp_options(int fd)
-{
-	const int on = 1;
-	const int idle = KEEPALIVE_IDLE_S;
-	const int interval = KEEPALIVE_PROBE_S;
-	const int probes = KEEPALIVE_PROBES;
-
-	/* None of these is worth failing for. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
-static bool connect_tcp(struct redis_link *link, const struct redis_endpoint *endpoint,
-			int64_t deadline, struct redis_error *error)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-	struct addrinfo *addresses;
-	char port[8];
-
-	(void)snprintf(port, sizeof(port), "%u", endpoint->port);
-	/* Has no time limit of its own, but only the thread that delivers waits here. */
-	int result = getaddrinfo(endpoint->host, port, &hints, &addresses);
-	if (result != 0)
-		return fail(error, REDIS_UNREACHABLE, gai_strerror(result));
-	bool connected = false;
-	for (const struct addrinfo *a = addresses; a != NULL && !connected; a = a->ai_next) {
-		connected = connect_address(link, a->ai_addr, a->ai_addrlen, deadline, error);
-		if (!connected && link->fd >= 0) {
-			(void)close(link->fd);
-			link->fd = -1;
-		}
-		if (!connected && error->failure == REDIS_CANCELLED)
-			break;
-	}
-	freeaddrinfo(addresses);
-	if (connected)
-		set_tcp_options(link->fd);
-	return connected;
-}
-
-static bool connect_unix(struct redis_link *link, const struct redis_endpoint *endpoint,
-			 int64_t deadline, struct redis_error *error)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	_Static_assert(sizeof(endpoint->path) <= sizeof(address.sun_path), "path fits");
-	memcpy(address.sun_path, endpoint->path, sizeof(endpoint->path));
-	return connect_address(link, (const struct sockaddr *)&address, sizeof(address), deadline,
-			       error);
-}
 
 /* Sends a command of the greeting; an error reply refuses the connection. */
 static bool greet(struct redis_link *link, const struct span *words, size_t count,
@@ -337,28 +81,21 @@ struct redis_link *redis_link_open(const struct redis_endpoint *endpoint,
 				   struct redis_error *error)
 {
 	struct redis_link *link = calloc(1, sizeof(*link));
-	int64_t deadline = now_ms() + config->connect_timeout_ms;
+	int64_t deadline = redis_clock_ms() + config->connect_timeout_ms;
 
 	*error = (struct redis_error){.failure = REDIS_FINE};
 	if (link == NULL) {
-		(void)fail(error, REDIS_NO_MEMORY, "out of memory");
+		(void)redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 		return NULL;
 	}
-	link->fd = -1;
-	link->cancel_fd = config->cancel_fd;
 	link->command_timeout_ms = config->connect_timeout_ms;
 	link->max_reply_bytes = config->max_reply_bytes;
-	bool good = endpoint->path[0] != '\0' ? connect_unix(link, endpoint, deadline, error)
-					      : connect_tcp(link, endpoint, deadline, error);
+	bool good = redis_socket_open(&link->socket, endpoint, config->tls, config->cancel_fd,
+				      deadline, error);
 	if (good) {
 		link->reader = redisReaderCreate();
 		if (link->reader == NULL)
-			good = fail(error, REDIS_NO_MEMORY, "out of memory");
-	}
-	if (good && config->tls != NULL) {
-		link->tls = redis_tls_new(config->tls, endpoint->host);
-		good = link->tls != NULL ? tls_handshake(link, deadline, error)
-					 : fail(error, REDIS_NO_MEMORY, "out of memory");
+			good = redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 	}
 	if (!good || !introduce(link, config, error)) {
 		redis_link_close(link);
@@ -372,11 +109,9 @@ void redis_link_close(struct redis_link *link)
 {
 	if (link == NULL)
 		return;
-	redis_tls_free(link->tls);
+	redis_socket_close(&link->socket);
 	if (link->reader != NULL)
 		redisReaderFree(link->reader);
-	if (link->fd >= 0)
-		(void)close(link->fd);
 	/* AUTH may have gone through here. */
 	if (link->output != NULL)
 		explicit_bzero(link->output, link->output_size);
@@ -467,20 +202,13 @@ bool redis_link_append_text(struct redis_link *link, const char *const *words, s
 
 bool redis_link_flush(struct redis_link *link, struct redis_error *error)
 {
-	int64_t deadline = now_ms() + link->command_timeout_ms;
+	int64_t deadline = redis_clock_ms() + link->command_timeout_ms;
 	struct span bytes = span_of(link->output, link->output_used);
-	bool sent;
 
 	*error = (struct redis_error){.failure = REDIS_FINE};
 	if (bytes.len == 0)
 		return true;
-	if (link->tls == NULL) {
-		sent = send_all(link, bytes, deadline, error);
-	} else {
-		enum redis_tls_status status = redis_tls_write(link->tls, bytes);
-		sent = status == REDIS_TLS_OK ? tls_send(link, deadline, error)
-					      : tls_failed(link, status, error);
-	}
+	bool sent = redis_socket_send(&link->socket, bytes, deadline, error);
 	link->output_used = 0;
 	return sent;
 }
@@ -488,7 +216,7 @@ bool redis_link_flush(struct redis_link *link, struct redis_error *error)
 struct redis_reply *redis_link_reply(struct redis_link *link, unsigned extra_ms,
 				     struct redis_error *error)
 {
-	int64_t deadline = now_ms() + link->command_timeout_ms + extra_ms;
+	int64_t deadline = redis_clock_ms() + link->command_timeout_ms + extra_ms;
 	void *reply = NULL;
 
 	*error = (struct redis_error){.failure = REDIS_FINE};
@@ -496,19 +224,20 @@ struct redis_reply *redis_link_reply(struct redis_link *link, unsigned extra_ms,
 		uint8_t bytes[IO_SIZE];
 		size_t got;
 		if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
-			(void)fail(error, REDIS_PROTOCOL, "not the Redis protocol");
+			(void)redis_error_set(error, REDIS_PROTOCOL, "not the Redis protocol");
 			return NULL;
 		}
 		if (reply != NULL)
 			return reply;
 		if (link->reader->len - link->reader->pos > link->max_reply_bytes) {
-			(void)fail(error, REDIS_PROTOCOL, "reply too long");
+			(void)redis_error_set(error, REDIS_PROTOCOL, "reply too long");
 			return NULL;
 		}
-		if (!link_receive(link, bytes, sizeof(bytes), &got, deadline, error))
+		if (!redis_socket_receive(&link->socket, bytes, sizeof(bytes), &got, deadline,
+					  error))
 			return NULL;
 		if (redisReaderFeed(link->reader, (const char *)bytes, got) != REDIS_OK) {
-			(void)fail(error, REDIS_NO_MEMORY, "out of memory");
+			(void)redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 			return NULL;
 		}
 	}
@@ -518,7 +247,7 @@ struct redis_reply *redis_link_call(struct redis_link *link, const struct span *
 				    unsigned extra_ms, struct redis_error *error)
 {
 	if (!redis_link_append(link, words, count)) {
-		(void)fail(error, REDIS_NO_MEMORY, "out of memory");
+		(void)redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 		return NULL;
 	}
 	if (!redis_link_flush(link, error))

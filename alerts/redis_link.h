@@ -2,37 +2,17 @@
 /*
  * One connection to one Redis server, over TCP, a local socket or TLS.
  *
- * hiredis reads the replies; the bytes of commands and replies
- * travel over a transport of our own, so that every step has a time limit, can
- * be cancelled, works over TLS and never raises SIGPIPE. Requests are pipelined:
- * any number of commands, one flush, then as many replies.
+ * hiredis reads the replies; the bytes travel over redis_socket, so that every step
+ * has a time limit, can be cancelled and works over TLS. Requests are pipelined: any
+ * number of commands, one flush, then as many replies.
  *
  * After any failure the link can only be closed. Not thread-safe.
  */
 #ifndef ALERTS_REDIS_LINK_H
 #define ALERTS_REDIS_LINK_H
 
-#include "alerts/redis_reply_class.h"
-#include "alerts/redis_tls.h"
-#include "alerts/redis_url.h"
+#include "alerts/redis_socket.h"
 #include "decoders/span.h"
-
-enum redis_failure {
-	REDIS_FINE,
-	REDIS_CANCELLED,   /* cancel_fd became readable */
-	REDIS_UNREACHABLE, /* no address, refused, no route, TLS not accepted */
-	REDIS_TIMED_OUT,
-	REDIS_CLOSED,   /* by the other side, or the network */
-	REDIS_PROTOCOL, /* not the Redis protocol, or a reply above the cap */
-	REDIS_REFUSED,  /* an error reply to AUTH, SELECT or the like: see class */
-	REDIS_NO_MEMORY,
-};
-
-struct redis_error {
-	enum redis_failure failure;
-	enum redis_reply_class class; /* with REDIS_REFUSED, and where a reply was an error */
-	char text[200];               /* for logs; never a secret */
-};
 
 struct redis_link_config {
 	unsigned connect_timeout_ms;   /* for connect, TLS and AUTH together */
