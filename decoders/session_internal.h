@@ -27,6 +27,8 @@ void session_reply_lost(struct smtp_session *session, const struct smtp_pending 
 /* The reply to DATA is known, and with it what the client's next bytes are. */
 void session_data_answered(struct smtp_session *session, const struct smtp_context *context,
 			   uint16_t code);
+/* The line that was taken for STARTTLS was none. */
+void session_starttls_was_none(struct smtp_session *session, const struct smtp_context *context);
 void session_upgrade_refused(struct smtp_session *session, const struct smtp_context *context);
 /* code 220, or 0 when the upgrade is beyond doubt but its reply was not seen */
 void session_upgrade_accepted(struct smtp_session *session, const struct smtp_context *context,

@@ -35,9 +35,11 @@ void session_tls_begin(struct smtp_session *s, const struct smtp_context *contex
 	s->started[side] = true;
 	if (side == SIDE_SERVER && !s->upgrade_accepted && !s->facts.implicit_tls) {
 		/* TLS from a server without an upgrade that was seen. */
-		bool client_unseen = !s->side_seen[SIDE_CLIENT] || s->doubt.client_hole;
-		if (client_unseen && s->facts.starttls_code == 220) {
+		bool client_unseen = !s->side_seen[SIDE_CLIENT] || s->doubt.client_hole ||
+				     !s->from_start[SIDE_CLIENT];
+		if (client_unseen && s->doubt.go_seen) {
 			s->facts.requested = TRI_TRUE;
+			s->facts.starttls_code = 220;
 			s->upgrade_accepted = true;
 		} else if (!s->greeting_done && s->from_start[SIDE_SERVER]) {
 			s->facts.implicit_tls = true;
@@ -120,6 +122,11 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 		/* A server that speaks SMTP to a client that said TLS first. */
 		f->implicit_tls = false;
 		s->client_foreign = true;
+	} else if (side == SIDE_SERVER && s->upgrade_assumed && !tls->server_hello) {
+		/* The reply that was missed may have been a refusal that the client took for a go.
+		 */
+		s->upgrade_assumed = s->upgrade_accepted = false;
+		s->doubt.starttls_reply_lost = true;
 	} else if (!tls->client_hello && !tls->server_hello) {
 		if (side == SIDE_SERVER && !s->client_since_220) {
 			f->injection |= INJECTION_SERVER_PIPELINED;
@@ -252,7 +259,13 @@ static enum tri established(const struct smtp_session *s)
 	    .server_visible = s->side_seen[SIDE_SERVER],
 	    .closed = s->facts.concluded,
 	};
-	return tls_established(&s->tls->facts, &view);
+	struct tls_facts facts = s->tls->facts;
+	/* Where the capture began in the middle, the hellos are what was missed. */
+	bool middle = !s->upgrade_accepted && !s->from_start[SIDE_CLIENT] &&
+		      !s->from_start[SIDE_SERVER] && !facts.client_hello && !facts.server_hello;
+	for (unsigned side = 0; side < 2; side++)
+		facts.lost[side] = facts.lost[side] || middle;
+	return tls_established(&facts, &view);
 }
 
 static void look_for_end_of_handshake(struct smtp_session *s)

@@ -50,7 +50,7 @@ static enum tri requested(const struct smtp_session *s)
 	const struct session_facts *f = &s->facts;
 	if (f->requested == TRI_TRUE)
 		return TRI_TRUE;
-	if (f->masked_command)
+	if (f->masked_command || s->starttls_in_doubt)
 		return TRI_UNKNOWN;
 	return commands_are_whole(s) ? TRI_FALSE : TRI_UNKNOWN;
 }
@@ -77,7 +77,9 @@ static enum session_outcome after_starttls(const struct smtp_session *s)
 	case TRI_TRUE:
 		return OUTCOME_UPGRADED;
 	case TRI_FALSE:
-		return OUTCOME_UPGRADE_FAILED;
+		/* Without a ServerHello nothing shows that the reply was a 220. */
+		return s->upgrade_assumed && !f->tls.server_hello ? OUTCOME_UNKNOWN
+								  : OUTCOME_UPGRADE_FAILED;
 	case TRI_UNKNOWN:
 		break;
 	}
@@ -101,6 +103,9 @@ static enum session_outcome before_hello_was_accepted(const struct smtp_session 
 		return OUTCOME_UNKNOWN;
 	if (went_on_in_clear(f) && saw_hello(f) && f->mails > 0)
 		return OUTCOME_UNKNOWN; /* it was answered, though we cannot say how */
+	/* What is no reply may be another protocol, had its beginning been seen. */
+	if (s->doubt.odd_line && f->greeting_code == 0)
+		return OUTCOME_UNKNOWN;
 	return f->concluded ? OUTCOME_NO_DIALOGUE : OUTCOME_UNKNOWN;
 }
 
@@ -115,6 +120,8 @@ enum session_outcome smtp_session_outcome(const struct smtp_session *s)
 		return OUTCOME_IMPLICIT_TLS;
 	if (f->requested == TRI_TRUE)
 		return after_starttls(s);
+	if (s->starttls_in_doubt)
+		return OUTCOME_UNKNOWN;
 	if (f->masked_command)
 		return OUTCOME_MASKED;
 	if (f->masked_offer)
@@ -127,7 +134,7 @@ enum session_outcome smtp_session_outcome(const struct smtp_session *s)
 	if (f->offered == TRI_FALSE)
 		return no_refusal ? OUTCOME_NOT_OFFERED : OUTCOME_UNKNOWN;
 	/* The client spoke something else to a server that never said a word. */
-	if (s->client_foreign && !f->spoke_smtp && s->from_start[SIDE_SERVER])
+	if (s->client_foreign && !f->spoke_smtp && s->from_start[SIDE_SERVER] && server_is_whole(s))
 		return OUTCOME_NOT_SMTP;
 	return before_hello_was_accepted(s);
 }

@@ -102,8 +102,11 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 		return false;
 	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
 	/* Behind a hole among the replies it is one of several commands', or nobody's. */
+	bool refused_hello = line->code >= 400 && head.kind == SMTP_PENDING_COMMAND &&
+			     (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO);
 	if (s->doubt.lost_replies && !code_is_specific(line->code) &&
-	    (line->code == 421 || !is_only_pending(s)) && !fits_behind_head(s, line))
+	    (line->code == 421 || refused_hello || !is_only_pending(s)) &&
+	    !fits_behind_head(s, line))
 		return false;
 	/* A second greeting, while the client's hello still waits for its reply. */
 	if (line->code == 220 && head.kind == SMTP_PENDING_COMMAND &&
@@ -118,7 +121,34 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 		s->doubt.lost_replies = false; /* from here on the order is known again */
 		return true;
 	}
-	return !unseen;
+	bool holes = s->doubt.client_hole || s->doubt.server_hole;
+	return !unseen && !(specific_misfit && line->code == 221 && holes);
+}
+
+/* "SMTP" or "ESMTP" in the greeting (RFC 5321 4.3.1), in any case. */
+static bool names_smtp(struct span text)
+{
+	for (size_t i = 0; i + 4 <= text.len; i++)
+		if (span_equal_nocase(span_of(text.ptr + i, 4), span_of("SMTP", 4)))
+			return true;
+	return false;
+}
+
+/*
+ * Whether a reply in front of which nothing was seen reads as a greeting. It may
+ * answer a command: a 220 STARTTLS, any other code whatever. A greeting begins
+ * with a name (RFC 5321 4.2), a reply with an enhanced status or words.
+ */
+static bool reads_as_greeting(const struct smtp_reply_line *line)
+{
+	struct span name = smtp_host_name(line->text);
+	bool dotted = false;
+
+	if (line->code != 220 && line->code != 421 && line->code != 554)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		dotted = dotted || name.ptr[i] == '.' || name.ptr[i] == '[';
+	return dotted || (name.len > 0 && names_smtp(line->text));
 }
 
 /* Whether the first reply of the server is its greeting rather than an answer. */
@@ -129,6 +159,8 @@ static bool is_greeting(const struct smtp_session *s, const struct smtp_reply_li
 
 	if (s->greeting_done)
 		return false;
+	if (!s->from_start[SIDE_SERVER] && !s->from_start[SIDE_CLIENT] && !pending)
+		return reads_as_greeting(line);
 	if (line->code == 220)
 		return !pending || !code_fits(220, &head) || s->from_start[SIDE_SERVER];
 	if (!s->from_start[SIDE_SERVER])
@@ -290,6 +322,13 @@ static void starttls_answered(struct smtp_session *s, const struct smtp_context 
 		auth_answered(s);
 		return;
 	}
+	if (s->starttls_in_doubt && s->clear->reply.code != 220 && s->clear->reply.code < 400) {
+		/* A line of a message that was taken for the command, and the message's reply. */
+		session_starttls_was_none(s, context);
+		return;
+	}
+	s->starttls_in_doubt = false;
+	f->requested = TRI_TRUE;
 	f->starttls_code = s->clear->reply.code;
 	smtp_reach(s, MILESTONE_STARTTLS_REPLY);
 	if (s->clear->reply.code == 220)
@@ -311,7 +350,8 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 		break;
 	case SMTP_VERB_STARTTLS:
 	case SMTP_VERB_ANONYMOUSTLS:
-		if (!(pending->flags & SMTP_PENDING_INJECTED))
+		if (s->state == SMTP_STATE_UPGRADE_ASKED &&
+		    !(pending->flags & SMTP_PENDING_INJECTED))
 			starttls_answered(s, context);
 		break;
 	case SMTP_VERB_AUTH:
@@ -373,7 +413,7 @@ static void unmatched_reply(struct smtp_session *s)
 	switch (r->code) {
 	case 220:
 		/* To STARTTLS, if TLS follows: session_tls_begin() settles it. */
-		f->starttls_code = 220;
+		s->doubt.go_seen = true;
 		s->doubt.odd_reply = true;
 		break;
 	case 354:
@@ -388,7 +428,8 @@ static void unmatched_reply(struct smtp_session *s)
 			ehlo_answered(s);
 		break;
 	default:
-		if (r->code >= 400)
+		/* 200 is no code of RFC 5321's; a forged refusal may have it. */
+		if (r->code >= 400 || r->code == 200)
 			s->doubt.odd_reply = true;
 		break;
 	}
@@ -402,6 +443,9 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 	struct smtp_pending pending;
 
 	r->open = false;
+	s->doubt.go_seen = false;
+	/* Only behind a 354 comes a message. */
+	s->client_confirmed = r->code != 354;
 	if (r->is_greeting) {
 		greeting_answered(s);
 		return;
@@ -474,15 +518,6 @@ static void server_is_foreign(struct smtp_session *s)
 	smtp_reach(s, MILESTONE_NOT_SMTP);
 }
 
-/* "SMTP" or "ESMTP" in the greeting (RFC 5321 4.3.1), in any case. */
-static bool names_smtp(struct span text)
-{
-	for (size_t i = 0; i + 4 <= text.len; i++)
-		if (span_equal_nocase(span_of(text.ptr + i, 4), span_of("SMTP", 4)))
-			return true;
-	return false;
-}
-
 static void server_line(struct smtp_session *s, const struct smtp_context *context,
 			const struct line *line)
 {
@@ -495,6 +530,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 		if (!s->greeting_done && !s->clear->reply.open && s->from_start[SIDE_SERVER] &&
 		    !s->facts.spoke_smtp)
 			server_is_foreign(s);
+		s->doubt.odd_line = true;
 		return; /* else a line that is no reply, in the middle of SMTP: passed over */
 	}
 	if (is_foreign_code(s, parsed.code)) {

@@ -260,7 +260,11 @@ static void client_mail(struct smtp_session *s, const struct smtp_context *conte
 static void client_starttls(struct smtp_session *s, const struct smtp_command *command)
 {
 	struct session_facts *f = &s->facts;
-	f->requested = TRI_TRUE;
+	/* Behind a hole it may be a line of a message, until a reply says otherwise. */
+	bool hole = s->doubt.client_hole || (!s->from_start[SIDE_CLIENT] && f->greeting_code == 0);
+	s->starttls_in_doubt = hole && !s->client_confirmed;
+	if (!s->starttls_in_doubt)
+		f->requested = TRI_TRUE;
 	f->starttls_code = 0;
 	s->doubt.starttls_reply_lost = false;
 	if (command->verb == SMTP_VERB_ANONYMOUSTLS)
@@ -580,6 +584,10 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		return;
 	}
+	if (!tls && s->starttls_in_doubt) {
+		session_starttls_was_none(s, context);
+		return;
+	}
 	if (!tls && s->clear->held_len == 0) {
 		s->facts.injection |= INJECTION_CLIENT_PIPELINED;
 		smtp_reach(s, MILESTONE_INJECTION);
@@ -606,8 +614,7 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 		f->refused_then_tls = true;
 	} else if (s->doubt.client_hole || s->doubt.starttls_reply_lost) {
 		/* A 220 that answered what was missed was the reply to it. */
-		bool seen = f->requested != TRI_TRUE && f->starttls_code == 220;
-		session_upgrade_accepted(s, context, seen ? 220 : 0);
+		session_upgrade_accepted(s, context, s->doubt.go_seen ? 220 : 0);
 	} else if (s->started[SIDE_CLIENT] || s->from_start[SIDE_CLIENT]) {
 		if (!s->upgrade_accepted) {
 			s->client_foreign = true;
@@ -697,6 +704,13 @@ void session_data_answered(struct smtp_session *s, const struct smtp_context *co
 	client_release(s, context);
 }
 
+void session_starttls_was_none(struct smtp_session *s, const struct smtp_context *context)
+{
+	s->starttls_in_doubt = false;
+	smtp_enter(s, SMTP_STATE_COMMANDS);
+	client_release(s, context);
+}
+
 void session_upgrade_refused(struct smtp_session *s, const struct smtp_context *context)
 {
 	smtp_enter(s, SMTP_STATE_COMMANDS);
@@ -711,7 +725,11 @@ void session_upgrade_accepted(struct smtp_session *s, const struct smtp_context 
 
 	s->facts.requested = TRI_TRUE;
 	s->facts.starttls_code = code;
+	s->starttls_in_doubt = false;
 	s->upgrade_accepted = true;
+	s->upgrade_assumed = code == 0;
+	if (s->upgrade_assumed)
+		smtp_queue_clear(&s->clear->queue); /* whatever was pending had its reply */
 	s->client_since_220 = false;
 	s->clear->held = NULL;
 	s->clear->held_len = s->clear->held_cap = 0;
@@ -758,9 +776,10 @@ void session_client_bytes(struct smtp_session *s, const struct smtp_context *con
 void session_hole(struct smtp_session *s, enum side side)
 {
 	line_gap(&s->clear->line[side]);
-	if (side == SIDE_CLIENT)
+	if (side == SIDE_CLIENT) {
 		s->doubt.client_hole = true;
-	else
+		s->client_confirmed = false;
+	} else
 		s->doubt.server_hole = true;
 }
 

@@ -98,6 +98,8 @@ struct smtp_doubt {
 	bool starttls_reply_lost;
 	bool lost_replies;    /* a hole among the replies: what is pending may have been answered */
 	bool odd_reply;       /* a reply to a command that was missed, other than 2xx and 3xx */
+	bool odd_line;        /* a line of the server that is no reply */
+	bool go_seen;         /* the last reply was a 220 to what was missed */
 	bool unanswered_seen; /* a reply came while a hole headed the queue */
 };
 
@@ -143,8 +145,11 @@ struct smtp_session {
 	bool line_owed[2];  /* records gave way to text: a line comes before any record */
 	bool greeting_done;
 	bool greeting_names_smtp;
-	bool upgrade_accepted; /* the 220, seen or beyond doubt */
-	bool upgrade_over;     /* TLS came up or will not */
+	bool client_confirmed;  /* since the client's last hole, a reply other than 354 was seen */
+	bool starttls_in_doubt; /* what reads as STARTTLS may be a line of a message */
+	bool upgrade_accepted;  /* the 220, seen or beyond doubt */
+	bool upgrade_assumed;   /* by the client's hello alone */
+	bool upgrade_over;      /* TLS came up or will not */
 	bool client_since_220;
 	bool client_foreign, server_foreign;
 	bool is_lmtp;
