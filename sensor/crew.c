@@ -121,9 +121,11 @@ static bool start_threads(struct crew *crew, const struct crew_config *config)
 	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
 	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
 	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
-	if (!crew->has_batches || crew->workers == NULL)
+	if (crew->workers == NULL)
 		return false;
 	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
+	if (!crew->has_batches)
+		return false;
 	/* What sessions share by luck of their order, not by their own right, is shared out. */
 	struct pipeline_config share = config->pipeline;
 	share.dialogue_ring /= crew->size;
