@@ -121,11 +121,64 @@ def outbox(program, scratch):
 				seed("outbox_record", f"segment-{n}", data.read())
 
 
+def from_words():
+	"""What is typed, configured, answered."""
+	for name, text in (
+			("plain", "redis://user:secretsecret@mx.example:6380/3"), ("v6", "redis://[2001:db8::1]:6379"),
+			("tls", "rediss://:secretsecret@127.0.0.1"), ("socket", "unix:///run/redis.sock?db=2"),
+			("sentinel", "redis-sentinel://u:secretsecret@a,b:26380,[::1]/mymaster/2"),
+			("cluster", "redis-cluster://a:7000,b:7001"), ("escaped", "redis://us%40er:pa%3Ass%2Fword@host"),
+			("allow", "rule=plaintext-mail client=10.0.0.0/8 server=2001:db8::/32 port=25 name=.example.org")):
+		seed("operands", name, text.encode())
+	for name, text in (
+			("status", "+OK\r\n"), ("errors", "-MOVED 3999 127.0.0.1:6381\r\n-ASK 3999 [::1]:1\r\n-LOADING x\r\n-NOAUTH y\r\n"),
+			("numbers", ":-9223372036854775808\r\n:1\r\n"), ("strings", "$5\r\nhello\r\n$-1\r\n$0\r\n\r\n"),
+			("stream", "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$2\r\nid\r\n$4\r\nabcd\r\n"),
+			("nothing", "*-1\r\n*0\r\n"), ("large", "$99999999999\r\n"), ("nested", "*1\r\n" * 12)):
+		seed("redis_reply", name, text.encode())
+	with open(os.path.join(ROOT, "deploy", "policy.yaml"), "rb") as policy:
+		seed("policy", "sample", policy.read())
+	seed("policy", "mta-sts", b"Mversion: STSv1\r\nmode: enforce\r\nmx: mail.example.org\r\nmx: *.example.net\r\nmax_age: 604800\r\n")
+	# A dialogue, then packets of text and TLS.
+	text = b"C: EHLO a.example\nS: 250 STARTTLS"
+	packets = b""
+	for how, payload in ((0, b"EHLO a.example\r\n"), (1, b"250 STARTTLS\r\n"), (0, b"AUTH PLAIN c2VjcmV0\r\n"),
+			(2, b"\x16\x03\x01\x00\x02\x01\x00\x17\x03\x03\x00\x03abc"), (7, b"\x17\x03\x03\x40\x00abc")):
+		packets += bytes([how]) + struct.pack(">H", len(payload)) + payload
+	seed("evidence", "text-and-tls", bytes([len(text)]) + text + packets)
+
+
+def from_programmes():
+	"""Dialogues for fuzz_traffic.c by the numbers of its lines, whole and mangled."""
+	ways = {
+		"upgraded": [0, 1, 2, 5, 6, 31, 32], "refused": [0, 1, 2, 5, 7, 26, 27], "stripped": [0, 1, 3, 11, 12, 13, 12, 14, 15, 16, 12, 26, 27],
+		"masked": [0, 1, 4, 24, 8], "helo": [0, 1, 8, 9, 10, 11, 12, 13, 12, 17, 12], "auth": [0, 1, 3, 18, 22, 19, 20, 21, 20, 21, 23],
+		"injected": [0, 1, 2, 29, 30, 31], "pix": [33, 1, 10, 25, 12, 28]}
+	for name, steps in ways.items():
+		for kind, how in (("whole", 0), ("bytes", 1), ("repeated", 0x13), ("reversed", 0x25), ("lost", 0x47), ("forged", 0x84)):
+			seed("traffic", f"{name}-{kind}", bytes([0x20, 3]) + b"".join(bytes([step, how]) for step in steps))
+
+
+def from_baseline(program, scratch):
+	path = os.path.join(scratch, "baseline")
+	subprocess.run([program, "replay", "--quiet", "--baseline", path,
+			os.path.join(ROOT, "pcaps", "sequences", "quiet.pcap")], check=True)
+	with open(path, "rb") as file:
+		seed("baseline", "learnt", file.read())
+	os.unlink(path)
+	subprocess.run(["sqlite3", path, "CREATE TABLE servers (a, b); INSERT INTO servers VALUES (1, 2);"], check=True)
+	with open(path, "rb") as file:
+		seed("baseline", "foreign", file.read())
+
+
 def main():
 	with tempfile.TemporaryDirectory() as scratch:
 		from_dialogues(scratch)
 		from_bundled()
 		from_dns()
+		from_words()
+		from_programmes()
+		from_baseline(sys.argv[1], scratch)
 		certificates(scratch)
 		outbox(sys.argv[1], scratch)
 	seed("outbox_record", "empty", b"\0")
