@@ -64,6 +64,10 @@ bool baseline_prepare(sqlite3 *database, bool read_only, struct baseline_stateme
 		    " WHERE address = ? AND port = ? ORDER BY network",
 		    &statements->networks) &&
 	    prepare(database,
+		    "SELECT name, offers, missing, returns, alternations, missing_several"
+		    " FROM server_member WHERE address = ? AND port = ? ORDER BY name",
+		    &statements->members) &&
+	    prepare(database,
 		    "SELECT sha256, key_sha256, issuer, self_signed, not_before, not_after,"
 		    " first_seen, last_seen, sessions, names FROM server_certificate"
 		    " WHERE address = ? AND port = ? ORDER BY last_seen DESC, sha256 LIMIT ?",
@@ -75,6 +79,11 @@ bool baseline_prepare(sqlite3 *database, bool read_only, struct baseline_stateme
 	if (!good || read_only)
 		return good;
 	return prepare(database, put_server, &statements->put_server) &&
+	       prepare(database,
+		       "INSERT OR REPLACE INTO server_member VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		       &statements->put_member) &&
+	       prepare(database, "DELETE FROM server_member WHERE address = ? AND port = ?",
+		       &statements->drop_members) &&
 	       prepare(database, "INSERT OR REPLACE INTO server_network VALUES (?, ?, ?, ?, ?)",
 		       &statements->put_network) &&
 	       prepare(database,
@@ -97,6 +106,9 @@ void baseline_finalize(struct baseline_statements *statements)
 	(void)sqlite3_finalize(statements->networks);
 	(void)sqlite3_finalize(statements->certificates);
 	(void)sqlite3_finalize(statements->put_server);
+	(void)sqlite3_finalize(statements->members);
+	(void)sqlite3_finalize(statements->put_member);
+	(void)sqlite3_finalize(statements->drop_members);
 	(void)sqlite3_finalize(statements->put_network);
 	(void)sqlite3_finalize(statements->put_certificate);
 	(void)sqlite3_finalize(statements->drop_networks);
@@ -173,6 +185,20 @@ static void read_names(sqlite3_stmt *row, int column, struct server_certificate 
 	}
 }
 
+static void read_member(sqlite3_stmt *row, struct server_memory *server)
+{
+	if (server->member_count == SERVER_MEMBERS)
+		return;
+	server->members[server->member_count++] = (struct server_member){
+	    .name = (uint64_t)sqlite3_column_int64(row, 0),
+	    .offers = column_count(row, 1),
+	    .missing = column_count(row, 2),
+	    .returns = column_count(row, 3),
+	    .alternations = column_count(row, 4),
+	    .missing_several = sqlite3_column_int64(row, 5) != 0,
+	};
+}
+
 static void read_network(sqlite3_stmt *row, struct server_memory *server)
 {
 	if (server->network_count == SERVER_NETWORKS)
@@ -240,6 +266,10 @@ bool baseline_read_server(struct baseline_statements *statements, sqlite3_stmt *
 	while (sqlite3_step(statements->certificates) == SQLITE_ROW)
 		read_certificate(statements->certificates, server);
 	(void)sqlite3_reset(statements->networks);
+	baseline_bind_endpoint(statements->members, &server->endpoint);
+	while (sqlite3_step(statements->members) == SQLITE_ROW)
+		read_member(statements->members, server);
+	(void)sqlite3_reset(statements->members);
 	(void)sqlite3_reset(statements->certificates);
 	return true;
 }
@@ -365,12 +395,33 @@ static bool write_certificate(sqlite3_stmt *statement, const struct endpoint *en
 	return done(statement);
 }
 
+static bool write_members(struct baseline_statements *statements,
+			  const struct server_memory *server)
+{
+	bool good = true;
+	for (unsigned i = 0; good && i < server->member_count; i++) {
+		const struct server_member *member = &server->members[i];
+		sqlite3_stmt *put = statements->put_member;
+		baseline_bind_endpoint(put, &server->endpoint);
+		(void)sqlite3_bind_int64(put, 3, (int64_t)member->name);
+		(void)sqlite3_bind_int64(put, 4, member->offers);
+		(void)sqlite3_bind_int64(put, 5, member->missing);
+		(void)sqlite3_bind_int64(put, 6, member->returns);
+		(void)sqlite3_bind_int64(put, 7, member->alternations);
+		(void)sqlite3_bind_int64(put, 8, member->missing_several);
+		good = done(put);
+	}
+	return good;
+}
+
 static bool write_details(struct baseline_statements *statements,
 			  const struct server_memory *server)
 {
 	baseline_bind_endpoint(statements->drop_networks, &server->endpoint);
 	baseline_bind_endpoint(statements->drop_certificates, &server->endpoint);
-	bool good = done(statements->drop_networks) && done(statements->drop_certificates);
+	baseline_bind_endpoint(statements->drop_members, &server->endpoint);
+	bool good = done(statements->drop_networks) && done(statements->drop_certificates) &&
+		    done(statements->drop_members) && write_members(statements, server);
 	for (unsigned i = 0; good && i < server->network_count; i++) {
 		baseline_bind_endpoint(statements->put_network, &server->endpoint);
 		bind_address(statements->put_network, 3, &server->networks[i].network);

@@ -20,6 +20,7 @@ struct baseline_statements {
 	struct sqlite3_stmt *one_server, *networks, *certificates; /* by address and port */
 	struct sqlite3_stmt *put_server, *put_network, *put_certificate;
 	struct sqlite3_stmt *drop_networks, *drop_certificates;
+	struct sqlite3_stmt *members, *put_member, *drop_members;
 	struct sqlite3_stmt *one_client, *put_client;
 	struct sqlite3_stmt *pin;
 };

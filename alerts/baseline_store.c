@@ -37,6 +37,12 @@ static const char schema_2[] =
     " servers_more INTEGER NOT NULL, mechanisms TEXT NOT NULL, accounts TEXT NOT NULL)"
     " WITHOUT ROWID;";
 
+static const char schema_3[] =
+    "CREATE TABLE server_member (address TEXT NOT NULL, port INTEGER NOT NULL,"
+    " name INTEGER NOT NULL, offers INTEGER NOT NULL, missing INTEGER NOT NULL,"
+    " returns INTEGER NOT NULL, alternations INTEGER NOT NULL, missing_several INTEGER NOT NULL,"
+    " PRIMARY KEY (address, port, name)) WITHOUT ROWID;";
+
 static const char from_1_to_2[] =
     "INSERT INTO server_pin SELECT address, port FROM server WHERE pinned <> 0;"
     "ALTER TABLE server DROP COLUMN pinned;";
@@ -129,7 +135,9 @@ static bool bring_up_to_date(struct baseline_store *store, int64_t version,
 	bool good = run_sql(store, "BEGIN IMMEDIATE", error);
 	if (good && version == 0)
 		good = run_sql(store, baseline_schema, error);
-	good = good && run_sql(store, schema_2, error);
+	if (good && version < 2)
+		good = run_sql(store, schema_2, error);
+	good = good && run_sql(store, schema_3, error);
 	if (good && version == 1)
 		good = run_sql(store, from_1_to_2, error);
 	good = good && run_sql(store, identity, error) && run_sql(store, "COMMIT", error);
@@ -239,6 +247,7 @@ bool baseline_store_prune(struct baseline_store *store, uint32_t servers, uint32
 	    run_sql(store,
 		    "DELETE FROM server WHERE (address, port) IN (SELECT * FROM gone);"
 		    "DELETE FROM server_network WHERE (address, port) IN (SELECT * FROM gone);"
+		    "DELETE FROM server_member WHERE (address, port) IN (SELECT * FROM gone);"
 		    "DELETE FROM server_certificate WHERE (address, port) IN (SELECT * FROM gone);",
 		    error) &&
 	    run_sql(store, client, error);
@@ -317,6 +326,7 @@ bool baseline_store_forget(struct baseline_store *store, const struct endpoint *
 	static const char *const tables[] = {
 	    "DELETE FROM server WHERE address = ? AND port = ?",
 	    "DELETE FROM server_network WHERE address = ? AND port = ?",
+	    "DELETE FROM server_member WHERE address = ? AND port = ?",
 	    "DELETE FROM server_certificate WHERE address = ? AND port = ?",
 	    "DELETE FROM server_pin WHERE address = ? AND port = ?",
 	};

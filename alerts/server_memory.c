@@ -6,6 +6,8 @@
 #define DAY_S            86400
 #define POOL_RETURNS     3   /* so often the offer came back ... */
 #define POOL_RETURNS_ONE 8   /* ... where one client network alone is concerned ... */
+#define POOL_SPARSE      10  /* ... where no client comes back soon enough ... */
+#define POOL_NEVER       3   /* ... but no network was without it so often in a row */
 #define POOL_RUN         2   /* ... after at most so many sessions without it, on average */
 #define CHANGED_SESSIONS 100 /* without an offer, in a row ... */
 #define CHANGED_S        (30 * DAY_S)
@@ -17,6 +19,23 @@ static void count_up(uint32_t *counter)
 		++*counter;
 }
 
+/* The clients come too seldom for one to be seen both ways, but several tell the same. */
+static bool is_sparse_pool(const struct server_memory *server)
+{
+	uint32_t alternations = 0;
+	unsigned missing = 0;
+	for (unsigned i = 0; i < server->member_count; i++)
+		if (server->members[i].offers > 0)
+			alternations += server->members[i].alternations;
+	for (unsigned i = 0; i < server->network_count; i++) {
+		missing += server->networks[i].missing > 0;
+		if (server->networks[i].run >= POOL_NEVER)
+			return false; /* somebody on its path takes it away */
+	}
+	return missing >= 3 && alternations >= POOL_SPARSE &&
+	       server->missing / POOL_RUN <= alternations;
+}
+
 static bool is_pool(const struct server_memory *server)
 {
 	unsigned mixed = 0;
@@ -24,8 +43,11 @@ static bool is_pool(const struct server_memory *server)
 		mixed += server->networks[i].offers > 0 && server->networks[i].missing > 0;
 	/* At least two fifths: what comes and goes from the beginning, not after quiet days. */
 	bool often = 3 * (uint64_t)server->missing >= 2 * (uint64_t)server->offers;
-	return server->returns >= (mixed > 1 || often ? POOL_RETURNS : POOL_RETURNS_ONE) &&
-	       server->missing / POOL_RUN <= server->returns;
+	bool returns = server->returns >= (mixed > 1 || often ? POOL_RETURNS : POOL_RETURNS_ONE);
+	/* In one network it may be one client's luck, and another's misfortune. */
+	if (mixed < 2 && server->client_returns < POOL_RETURNS)
+		returns = false;
+	return (returns && server->missing / POOL_RUN <= server->returns) || is_sparse_pool(server);
 }
 
 bool server_memory_offers(const struct server_memory *server)
@@ -52,7 +74,9 @@ bool server_memory_member_offers(const struct server_memory *server, uint64_t me
 		return false;
 	for (unsigned i = 0; i < server->member_count && !server->pinned; i++)
 		if (server->members[i].name == member && server->members[i].offers == 0 &&
-		    server->members[i].returns >= POOL_RETURNS)
+		    (server->members[i].returns >= POOL_RETURNS ||
+		     (server->members[i].missing_several &&
+		      server->members[i].alternations >= POOL_RETURNS)))
 			return false;
 	return true;
 }
@@ -102,6 +126,15 @@ void server_memory_note_recent(struct server_memory *server, const struct ip_add
 		*last = time_s;
 }
 
+/* One that never missed anything makes room for one that does. */
+static struct server_network *spare_network(struct server_memory *server)
+{
+	for (unsigned i = SERVER_NETWORKS; i > 1; i--)
+		if (server->networks[i - 1].missing == 0)
+			return &server->networks[i - 1];
+	return NULL;
+}
+
 static void learn_network(struct server_memory *server, const struct ip_addr *network, bool offered)
 {
 	struct server_network *slot = NULL;
@@ -109,36 +142,57 @@ static void learn_network(struct server_memory *server, const struct ip_addr *ne
 		if (ip_addr_equal(&server->networks[i].network, network))
 			slot = &server->networks[i];
 	if (slot == NULL) {
-		if (server->network_count == SERVER_NETWORKS) {
+		if (server->network_count < SERVER_NETWORKS) {
+			slot = &server->networks[server->network_count++];
+		} else {
 			server->networks_more = true;
-			return;
+			slot = offered ? NULL : spare_network(server);
 		}
-		slot = &server->networks[server->network_count++];
+		if (slot == NULL)
+			return;
 		*slot = (struct server_network){.network = *network};
 	}
 	count_up(offered ? &slot->offers : &slot->missing);
+	slot->run = offered ? 0 : slot->run + 1;
 }
 
-static void learn_member(struct server_memory *server, uint64_t name, bool offered)
+static void learn_member(struct server_memory *server, uint64_t name, const struct ip_addr *network,
+			 bool offered)
 {
 	struct server_member *member = find_member(server, name);
-	if (name == 0 || (member == NULL && server->member_count == SERVER_MEMBERS))
+	if (member == NULL && server->member_count == SERVER_MEMBERS)
 		return;
 	if (member == NULL) {
 		member = &server->members[server->member_count++];
 		*member = (struct server_member){.name = name};
 	}
 	count_up(offered ? &member->offers : &member->missing);
+	if (offered)
+		return;
+	if (member->missing_network.version == 0)
+		member->missing_network = *network;
+	else if (!ip_addr_equal(&member->missing_network, network))
+		member->missing_several = true;
+}
+
+/* It is offered again, to whomever. */
+static void learn_alternation(struct server_memory *server)
+{
+	struct server_member *member = find_member(server, server->missing_member);
+	if (member != NULL && server->missing_since_offer > 0)
+		count_up(&member->alternations);
 }
 
 /* The offer is back for a network: from another machine, or from the one that was without it. */
-static void learn_return(struct server_memory *server, uint64_t name)
+static void learn_return(struct server_memory *server, const struct ip_addr *client, uint64_t name)
 {
 	struct server_member *member = find_member(server, server->missing_member);
-	if (member == NULL || name == 0 || name == server->missing_member)
+	if (member == NULL || name == server->missing_member)
 		count_up(&server->returns);
 	else
 		count_up(&member->returns);
+	if (ip_addr_equal(&server->missing_client, client))
+		count_up(&server->client_returns);
 }
 
 void server_memory_learn_offer(struct server_memory *server, const struct ip_addr *client,
@@ -147,19 +201,21 @@ void server_memory_learn_offer(struct server_memory *server, const struct ip_add
 {
 	server_memory_note_recent(server, client, offered, time_s);
 	learn_network(server, network, offered);
-	learn_member(server, member, offered);
+	learn_member(server, member, network, offered);
 	if (!offered) {
 		count_up(&server->missing);
 		count_up(&server->missing_since_offer);
 		server->missing_last_s = time_s;
 		server->missing_network = *network;
+		server->missing_client = *client;
 		server->missing_member = member;
 		return;
 	}
 	count_up(&server->offers);
+	learn_alternation(server);
 	if (ip_addr_equal(&server->missing_network, network)) {
 		if (time_s - server->missing_last_s <= SERVER_RECENT_S)
-			learn_return(server, member);
+			learn_return(server, client, member);
 		server->missing_network = (struct ip_addr){.version = 0};
 	}
 	server->missing_since_offer = 0;
@@ -222,7 +278,7 @@ static uint64_t name_hash(struct span name)
 
 uint64_t server_member_of(struct span name)
 {
-	return name.len == 0 ? 0 : name_hash(name);
+	return name_hash(name);
 }
 
 /* The domain above a host name, if it has two labels or more: "example.org" of "mx.example.org". */
@@ -380,6 +436,23 @@ static void merge_network(struct server_memory *server, const struct server_netw
 	slot->missing = (uint32_t)sum(slot->missing, other->missing, UINT32_MAX);
 }
 
+static void merge_member(struct server_memory *server, const struct server_member *other)
+{
+	struct server_member *slot = find_member(server, other->name);
+	if (slot == NULL && server->member_count == SERVER_MEMBERS)
+		return;
+	if (slot == NULL) {
+		slot = &server->members[server->member_count++];
+		*slot = *other;
+		return;
+	}
+	slot->offers = (uint32_t)sum(slot->offers, other->offers, UINT32_MAX);
+	slot->missing = (uint32_t)sum(slot->missing, other->missing, UINT32_MAX);
+	slot->returns = (uint32_t)sum(slot->returns, other->returns, UINT32_MAX);
+	slot->alternations = (uint32_t)sum(slot->alternations, other->alternations, UINT32_MAX);
+	slot->missing_several |= other->missing_several;
+}
+
 static void merge_certificate(struct server_memory *server, const struct server_certificate *other)
 {
 	struct server_certificate *slot = NULL;
@@ -458,6 +531,8 @@ void server_memory_merge(struct server_memory *server, const struct server_memor
 #undef APART_TIME
 	for (unsigned i = 0; i < other->network_count; i++)
 		merge_network(server, &other->networks[i]);
+	for (unsigned i = 0; i < other->member_count; i++)
+		merge_member(server, &other->members[i]);
 	for (unsigned i = 0; i < other->certificate_count; i++)
 		merge_certificate(server, &other->certificates[i]);
 }

@@ -31,6 +31,7 @@
 struct server_network {
 	struct ip_addr network; /* the client's, cut to the prefix */
 	uint32_t offers, missing;
+	uint32_t run; /* sessions without an offer, in a row; lives in memory alone */
 };
 
 /*
@@ -41,6 +42,9 @@ struct server_member {
 	uint64_t name; /* server_member_of() */
 	uint32_t offers, missing;
 	uint32_t returns; /* without an offer, and then another name offered it to that network */
+	uint32_t alternations;          /* ... then it was offered to anybody, by any name */
+	bool missing_several;           /* it was missing for several client networks */
+	struct ip_addr missing_network; /* the first of them; lives in memory alone */
 };
 
 /* A client that was offered STARTTLS; lives in memory alone. */
@@ -80,6 +84,8 @@ struct server_memory {
 	/* The same client network, not offered it and offered it again within the hour, both
 	 * under the same name. */
 	uint32_t returns;
+	uint32_t client_returns; /* of those, for the very same client; lives in memory alone */
+	struct ip_addr missing_client;  /* of the last session without it; likewise */
 	struct ip_addr missing_network; /* of the last session without it, until it returned */
 	uint64_t missing_member;        /* likewise; lives in memory alone */
 
@@ -114,19 +120,20 @@ struct server_memory {
  *    sessions: a pool whose members differ, behind one name. A pool differs for
  *    everyone, and from the beginning: where a single network is concerned that
  *    was mostly offered it, it takes more to believe it, as someone on its path
- *    may switch something on and off;
+ *    may switch something on and off. Clients that come but once a day tell less:
+ *    ten changes, three networks, and none of them that is never offered it;
  *  - when 100 sessions in a row, over 30 days and more, were without it.
  */
 bool server_memory_offers(const struct server_memory *server);
 
 /*
- * Likewise of the machine with this name (0: not known). One that never offered
+ * Likewise of the machine with this name. One that never offered
  * STARTTLS while others behind the same address went on offering it, three times
- * and to the same client networks, does not offer it by design.
+ * and to the same clients, or to several networks, does not offer it by design.
  */
 bool server_memory_member_offers(const struct server_memory *server, uint64_t member);
 
-/* What a name in a greeting is kept as; 0 for none. Case does not count. */
+/* What a name in a greeting is kept as; no name is one, too. Case does not count. */
 uint64_t server_member_of(struct span name);
 
 /* Whether STARTTLS gets a 4xx there whoever asks: three in a row, to several clients. */

@@ -416,6 +416,29 @@ def a_pool_behind_one_name_is_learnt(w):
 
 
 @scenario
+def a_pool_learnt_in_an_earlier_run_is_quiet(w):
+	time = w.offers(3, [A, B], MX, name="mx-a.example")
+	for i in range(5):
+		w.session(time + i * 600, (A, B)[i % 2], MX, "stripped", name="mx-b.example")
+		w.session(time + i * 600 + 100, (B, A)[i % 2], MX, "upgraded", name="mx-a.example")
+	w.next_run()
+	w.options = ["--baseline-readonly"]
+	w.session(DAY, A, MX, "stripped", name="mx-b.example")
+	w.session(DAY + 600, B, MX, "stripped", name="MX-B.example")
+
+
+@scenario
+def one_client_of_many_is_never_a_pool(w):
+	"""A is stripped each time, everybody else around it is not."""
+	w.look_at("starttls-stripped")
+	time = w.offers(6, [B, D], MX)
+	for i in range(15):
+		w.session(time + i * 1000, A, MX, "stripped")
+		w.session(time + i * 1000 + 300, (B, C, D)[i % 3], MX, "upgraded")
+		w.expect("starttls-stripped", client=A, scope="some-clients")
+
+
+@scenario
 def a_stripper_switched_on_and_off_is_no_pool(w):
 	w.look_at("starttls-stripped")
 	time = w.offers(6, [A, B], MX)
