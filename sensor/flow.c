@@ -294,10 +294,12 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
 	bool alive = flow->session != NULL && !flow->over;
-	return flow->last_ns + (alive ? table->limits.idle_ns : table->limits.half_open_ns);
+	return flow->last_ns + flow->lag_ns +
+	       (alive ? table->limits.idle_ns : table->limits.half_open_ns);
 }
 
-struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t now_ns)
+struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t time_ns,
+		      int64_t clock_ns)
 {
 	if (table->count >= table->limits.max_flows)
 		return NULL;
@@ -307,8 +309,9 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 	struct flow *flow = flow_at(table, index);
 	*flow = (struct flow){
 	    .key = *key,
-	    .start_ns = now_ns,
-	    .last_ns = now_ns,
+	    .start_ns = time_ns,
+	    .last_ns = time_ns,
+	    .lag_ns = clock_ns - time_ns,
 	    .vlan_outer = VLAN_NONE,
 	    .vlan_inner = VLAN_NONE,
 	};

@@ -45,6 +45,7 @@ struct flow {
 	uint32_t packets[2]; /* by enum side; saturating */
 	uint64_t bytes[2];
 	int64_t start_ns;
+	int64_t lag_ns; /* by which its first packet was older than the clock */
 	uint64_t first_ordinal;
 	uint16_t vlan_outer, vlan_inner; /* VLAN_NONE when untagged */
 	uint32_t later, earlier;         /* its neighbours in the timer slot, or among those due */
@@ -105,10 +106,12 @@ bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
 
 /*
- * A new one, zeroed but for its key. NULL when the table is full: call
+ * A new one, zeroed but for its key and the time of its first packet, which may be older than
+ * the clock where an input is not in the order of time. NULL when the table is full: call
  * flow_oldest(), close that one, flow_remove() it and try again.
  */
-struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t now_ns);
+struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t time_ns,
+		      int64_t clock_ns);
 
 /* The connection's packets that are kept as evidence; only where the limits asked for trails. */
 struct evidence_trail *flow_trail(const struct flow_table *table, const struct flow *flow);

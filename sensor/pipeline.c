@@ -486,7 +486,7 @@ static bool close_end(struct pipeline *p, struct observation *o)
 static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segment *segment,
 				     const struct flow_key *key, uint8_t src_end)
 {
-	struct flow *flow = flow_add(p->flows, key, p->clock_ns);
+	struct flow *flow = flow_add(p->flows, key, p->packet->time_ns, p->clock_ns);
 	if (flow == NULL) {
 		struct flow *oldest = flow_oldest(p->flows);
 		if (oldest == NULL)
@@ -497,7 +497,6 @@ static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segmen
 	bool client_sends = sender_is_client(p, segment);
 	flow->client_end = client_sends ? src_end : (uint8_t)(1U - src_end);
 	flow->first_ordinal = p->packet->ordinal;
-	flow->start_ns = p->packet->time_ns;
 	flow->vlan_outer = segment->vlan_outer;
 	flow->vlan_inner = segment->vlan_inner;
 	return flow;

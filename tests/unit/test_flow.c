@@ -44,8 +44,8 @@ static struct flow_table *fill(struct budget *budget, uint32_t part, uint32_t pa
 		if (number % parts != part)
 			continue;
 		struct flow_key passing = key_of(number + FLOWS), key = key_of(number);
-		struct flow *gone = flow_add(table, &passing, 90 * SECOND);
-		struct flow *flow = flow_add(table, &key, 90 * SECOND);
+		struct flow *gone = flow_add(table, &passing, 90 * SECOND, 90 * SECOND);
+		struct flow *flow = flow_add(table, &key, 90 * SECOND, 90 * SECOND);
 		cr_assert_not_null(gone);
 		cr_assert_not_null(flow);
 		flow->first_ordinal = number;

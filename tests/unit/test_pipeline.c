@@ -19,7 +19,7 @@ struct bench {
 	struct intake *intake;
 	struct pipeline *pipeline;
 	uint64_t ordinal;
-	uint16_t interface; /* that shows what is said next */
+	int64_t start_ns, end_ns; /* of the session that was closed last */
 	char told[4096]; /* what was observed: "PORT@ORDINAL mail", "PORT@ORDINAL closed", ... */
 };
 
@@ -49,8 +49,7 @@ static void bench_open(struct bench *b)
 	    .dialogue_ring = 1U << 13,
 	    .certificates = 8,
 	};
-	*b = (struct bench){.intake = intake_create(&intake),
-			    .pipeline = pipeline_create(&config)};
+	*b = (struct bench){.intake = intake_create(&intake), .pipeline = pipeline_create(&config)};
 	cr_assert_not_null(b->intake);
 	cr_assert_not_null(b->pipeline);
 }
@@ -61,6 +60,10 @@ static void drain(struct bench *b)
 	while (pipeline_next(b->pipeline, &o)) {
 		size_t len = strlen(b->told);
 		const struct session_facts *facts = &o.facts;
+		if ((o.new_milestones & MILESTONE_CLOSED) != 0) {
+			b->start_ns = facts->start_ns;
+			b->end_ns = facts->end_ns;
+		}
 		(void)snprintf(b->told + len, sizeof b->told - len, "%s%u@%lu%s%s",
 			       len > 0 ? ", " : "", facts->client.port, (unsigned long)o.ordinal,
 			       (o.new_milestones & MILESTONE_MAIL) != 0 ? " mail" : "",
@@ -241,5 +244,24 @@ Test(pipeline, packets_older_than_the_clock_have_their_hold)
 	cr_assert_eq(pipeline_stream_counters(b.pipeline)->gaps, 0);
 	client(&b, &other, "NOOP\r\n", START + 1001 * SECOND);
 	cr_assert_eq(pipeline_stream_counters(b.pipeline)->gaps, 1);
+	bench_close(&b);
+}
+
+/* ... and its own times, and idles as long as others. */
+Test(pipeline, packets_older_than_the_clock_keep_their_times)
+{
+	struct bench b;
+	bench_open(&b);
+	(void)greet(&b, 40002, START + 10000 * SECOND);
+	struct talk talk = greet(&b, 40001, START);
+	client(&b, &talk, "EHLO a.example.test\r\n", START + SECOND);
+	pipeline_clock(b.pipeline, START + 13599 * SECOND, b.ordinal);
+	drain(&b);
+	cr_assert_str_eq(told(&b), "");
+	pipeline_clock(b.pipeline, START + 13605 * SECOND, b.ordinal);
+	drain(&b);
+	cr_assert_str_eq(told(&b), "40002@7 closed, 40001@7 closed");
+	cr_assert_eq(b.start_ns, START);
+	cr_assert_eq(b.end_ns, START + SECOND);
 	bench_close(&b);
 }
