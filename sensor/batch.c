@@ -50,7 +50,7 @@ static void batch_release(struct batch_ring *ring, struct batch *batch)
 	batch->full = batch->last = batch->finish = false;
 	for (size_t i = 0; i < batch->window_count; i++)
 		capture_window_release(batch->windows[i]);
-	batch->window_count = 0;
+	batch->window_count = batch->window_bytes = 0;
 	while (batch->copies != NULL) {
 		struct batch_copy *next = batch->copies->next;
 		free(batch->copies);
@@ -171,7 +171,9 @@ static void hold_window(struct batch *batch, struct capture_window *window)
 			return;
 	capture_window_retain(window);
 	batch->windows[batch->window_count++] = window;
-	batch->full = batch->full || batch->window_count == LIMIT_BATCH_WINDOWS;
+	batch->window_bytes += window->capacity;
+	batch->full = batch->full || batch->window_count == LIMIT_BATCH_WINDOWS ||
+		      batch->window_bytes >= LIMIT_BATCH_BYTES;
 }
 
 bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_window *window)

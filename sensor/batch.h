@@ -44,7 +44,7 @@ struct batch_copy;
 struct batch {
 	struct batch_lane *lanes;
 	struct capture_window *windows[LIMIT_BATCH_WINDOWS];
-	size_t window_count;
+	size_t window_count, window_bytes;
 	struct batch_copy *copies;
 	size_t copied; /* bytes */
 	uint64_t end;  /* ordinal behind its last frame */

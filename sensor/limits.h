@@ -46,12 +46,14 @@
 /*
  * From the reader to the workers. Packets of one worker in a batch: some hundred, so that
  * handing them over costs little of each. Batches under way: they and the windows they hold
- * should stay in the second-level cache. A merge of many files may have packets of one batch
- * in as many windows; copies are what reassembled datagrams take.
+ * should stay in the second-level cache, also where few packets of a window are followed. A
+ * merge of many files may have packets of one batch in as many windows; copies are what
+ * reassembled datagrams take.
  */
 #define LIMIT_BATCH_PACKETS 256
 #define LIMIT_BATCHES       4
 #define LIMIT_BATCH_WINDOWS 64
+#define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
 /*
  * From a worker to the judge, without evidence: what it tells while others catch up. It
