@@ -3,83 +3,29 @@
 
 #include "alerts/untrusted.h"
 
-/* The comma and the key. */
-static void json_member(struct json *json, const char *key)
+/* The comma and the key alone. */
+static void begin_member(struct json *json, const char *key)
 {
-	struct buffer *out = json->out;
-	size_t len = key == NULL ? 0 : strlen(key);
-	if (!buffer_reserve(out, len + 4))
-		return;
-	char *at = out->bytes + out->len;
-	if (json->comma)
-		*at++ = ',';
-	if (key != NULL) {
-		*at++ = '"';
-		memcpy(at, key, len);
-		at += len;
-		*at++ = '"';
-		*at++ = ':';
-	}
-	out->len = (size_t)(at - out->bytes);
-	json->comma = true;
-}
-
-void json_open_object(struct json *json, const char *key)
-{
-	json_member(json, key);
-	buffer_add_char(json->out, '{');
-	json->comma = false;
-}
-
-void json_close_object(struct json *json)
-{
-	buffer_add_char(json->out, '}');
-	json->comma = true;
-}
-
-void json_open_array(struct json *json, const char *key)
-{
-	json_member(json, key);
-	buffer_add_char(json->out, '[');
-	json->comma = false;
-}
-
-void json_close_array(struct json *json)
-{
-	buffer_add_char(json->out, ']');
-	json->comma = true;
-}
-
-void json_null(struct json *json, const char *key)
-{
-	json_member(json, key);
-	buffer_add(json->out, "null", 4);
-}
-
-void json_bool(struct json *json, const char *key, bool value)
-{
-	json_member(json, key);
-	if (value)
-		buffer_add(json->out, "true", 4);
-	else
-		buffer_add(json->out, "false", 5);
+	char *at = json_member(json, key, 0);
+	if (at != NULL)
+		json->out->len = (size_t)(at - json->out->bytes);
 }
 
 void json_u64(struct json *json, const char *key, uint64_t value)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_u64(json->out, value);
 }
 
 void json_i64(struct json *json, const char *key, int64_t value)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_i64(json->out, value);
 }
 
 void json_time(struct json *json, const char *key, int64_t time_ns)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_char(json->out, '"');
 	buffer_add_time(json->out, time_ns);
 	buffer_add_char(json->out, '"');
@@ -87,7 +33,7 @@ void json_time(struct json *json, const char *key, int64_t time_ns)
 
 void json_seconds(struct json *json, const char *key, int64_t time_s)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_char(json->out, '"');
 	buffer_add_seconds(json->out, time_s);
 	buffer_add_char(json->out, '"');
@@ -95,28 +41,10 @@ void json_seconds(struct json *json, const char *key, int64_t time_s)
 
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t len)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_char(json->out, '"');
 	buffer_add_hex(json->out, bytes, len);
 	buffer_add_char(json->out, '"');
-}
-
-void json_word(struct json *json, const char *key, const char *word)
-{
-	if (word == NULL) {
-		json_null(json, key);
-		return;
-	}
-	json_member(json, key);
-	size_t len = strlen(word);
-	struct buffer *out = json->out;
-	if (!buffer_reserve(out, len + 2))
-		return;
-	char *at = out->bytes + out->len;
-	*at++ = '"';
-	memcpy(at, word, len);
-	at[len] = '"';
-	out->len += len + 2;
 }
 
 static void add_utf16_escape(struct buffer *out, uint32_t unit)
@@ -152,13 +80,32 @@ static bool is_plain(uint8_t c)
 	return c < 128 && (plain[c >> 6] >> (c & 63) & 1) != 0;
 }
 
+/* How many bytes from the first on are plain: eight at a time, then one by one. */
+static size_t plain_run(const uint8_t *bytes, size_t len)
+{
+	const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+	size_t plain = 0;
+	for (uint64_t word; plain + 8 <= len; plain += 8) {
+		memcpy(&word, bytes + plain, sizeof word);
+		uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+		/* A byte's high bit is set where it is below 0x20, a quote, a backslash, or not
+		   ASCII or DEL; bytes above such a one may be marked as well, which costs nothing.
+		 */
+		uint64_t odd = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | word |
+			       (word + ones);
+		if ((odd & high) != 0)
+			break;
+	}
+	while (plain < len && is_plain(bytes[plain]))
+		plain++;
+	return plain;
+}
+
 static void add_escaped(struct buffer *out, struct span text)
 {
 	struct cursor in = cursor_of(text);
 	while (in.left > 0) {
-		size_t plain = 0;
-		while (plain < in.left && is_plain(in.ptr[plain]))
-			plain++;
+		size_t plain = plain_run(in.ptr, in.left);
 		if (plain > 0) {
 			struct span run = cursor_take(&in, plain);
 			buffer_add(out, run.ptr, run.len);
@@ -181,7 +128,7 @@ static void add_escaped(struct buffer *out, struct span text)
 
 void json_text(struct json *json, const char *key, struct span text)
 {
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_char(json->out, '"');
 	add_escaped(json->out, text);
 	buffer_add_char(json->out, '"');
@@ -193,7 +140,7 @@ void json_wire(struct json *json, const char *key, struct span text)
 		json_text(json, key, text);
 		return;
 	}
-	json_member(json, key);
+	begin_member(json, key);
 	buffer_add_char(json->out, '"');
 	struct span piece;
 	while (address_next_piece(&text, &piece))
