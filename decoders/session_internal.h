@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the session tracker share with one another and with nobody
- * else: smtp_session.c (the client's side), smtp_replies.c (the server's side),
+ * else: smtp_session.c (life, events, holes), smtp_client.c (the client's lines),
+ * smtp_payload.c (what else the client sends), smtp_replies.c (the server's side),
  * session_tls.c (both after the upgrade), smtp_outcome.c (what it comes to).
  */
 #ifndef DECODERS_SESSION_INTERNAL_H
 #define DECODERS_SESSION_INTERNAL_H
 
 #include "decoders/smtp_session.h"
+
+static const struct span no_bytes = {.ptr = NULL, .len = 0};
 
 /* smtp_session.c */
 
@@ -18,12 +21,26 @@
  */
 bool session_clear_begin(struct smtp_session *session, const struct smtp_context *context);
 bool session_upgrade_failed(const struct smtp_session *session);
-void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
-			  struct span bytes);
 void session_hole(struct smtp_session *session, enum side side);
+
+/* smtp_client.c */
+
+/* A command waits for its reply. Without room for it all that is pending counts as unseen. */
+void session_push_pending(struct smtp_session *session, const struct smtp_context *context,
+			  enum smtp_pending_kind kind, enum smtp_verb verb, uint8_t flags,
+			  struct span domain);
 void session_forget_pending(struct smtp_session *session);
 void session_reply_lost(struct smtp_session *session, const struct smtp_pending *pending);
+/* A line that is a command; injected: it stood behind STARTTLS, before the reply. */
+void session_client_command(struct smtp_session *session, const struct smtp_context *context,
+			    struct span bytes, const struct smtp_command *command, bool injected);
+/* A line: a command, an answer of an AUTH exchange, or the end of something missed. */
+void session_client_line(struct smtp_session *session, const struct smtp_context *context,
+			 const struct line *line, bool injected);
 
+/* smtp_payload.c */
+void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
+			  struct span bytes);
 /* The reply to DATA is known, and with it what the client's next bytes are. */
 void session_data_answered(struct smtp_session *session, const struct smtp_context *context,
 			   uint16_t code);
