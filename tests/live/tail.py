@@ -176,6 +176,29 @@ def every_format(lab):
     return "three formats, the same lines"
 
 
+def restricted_user(lab):
+    """The commands that DELIVERY.md gives to a reader are enough."""
+    rights = "~stripwatch:alerts -@all +xgroup|create +xreadgroup +xack +xautoclaim +xrange +xinfo|stream +xinfo|groups"
+    stream = Stream(lab.server("r", f"user soc on >secret {rights}"))
+    for i in range(3):
+        stream.add(i)
+    password = lab.path("password")
+    with open(password, "w") as f:
+        f.write("secret\n")
+    command = [PROGRAM, "tail", "--json", "--redis", f"redis://soc@127.0.0.1:{stream.server.port}", "--since", "1h",
+               "--redis-password-file", password]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    numbers = [json.loads(process.stdout.readline())["number"] for _ in range(3)]
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=10)[1]
+    check(numbers == [0, 1, 2] and process.returncode == 0 and err == "", f"{numbers}, exit {process.returncode}: {err}")
+    check(stream.pending() == 0, "not acknowledged")
+    with open(os.path.join(PCAPS, "..", "deploy", "DELIVERY.md")) as f:
+        check(rights in f.read(), "DELIVERY.md names other rights")
+    return "seven commands"
+
+
 def redis_cli_recipe(lab):
     """deploy/consumers/redis-cli.sh: goes on where it stopped, takes up what it did not acknowledge."""
     stream = Stream(lab.server("r"))
@@ -293,7 +316,7 @@ def output_closed(lab):
     return "a closed pipe and a full disk end it, the alert comes again"
 
 
-TESTS = [resumes, claims, filters, says_what_was_trimmed, every_format, redis_cli_recipe, in_a_terminal, redis_restarts, output_closed]
+TESTS = [resumes, claims, filters, says_what_was_trimmed, every_format, restricted_user, redis_cli_recipe, in_a_terminal, redis_restarts, output_closed]
 
 
 def main():
