@@ -10,6 +10,7 @@ and in the order of raising once repeats are dropped.
     redis_delivery.py --load build/release/tests/alert_load --stripwatch build/release/stripwatch [NAME ...]
 """
 import argparse
+import glob
 import json
 import os
 import random
@@ -490,6 +491,50 @@ def disk_full(lab):
         subprocess.run(["umount", where], check=False)
 
 
+def clock_is_set(lab):
+    """The host's clock jumps by months while Redis is away: nothing expires, the order stays."""
+    library = faketime(lab)
+    if library is None:
+        return "skipped: libfaketime could not be fetched"
+    server = lab.server("r", *ALWAYS)
+    server.kill()
+    sensor = Sensor(lab, f"redis://127.0.0.1:{server.port}")
+    stamp = lab.path("clock")
+
+    def set_clock(text):
+        with open(stamp + ".new", "w") as f:
+            f.write(text + "\n")
+        os.rename(stamp + ".new", stamp)
+
+    set_clock("+0")
+    environment = {**os.environ, "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": stamp, "FAKETIME_NO_CACHE": "1",
+                   "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    process = subprocess.Popen(sensor.command(count=1000, mixed=True, drain_ms=60000), env=environment,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for text in ("+60d", "-60d", "+365d"):
+        time.sleep(1.2)  # ages are looked at once a second
+        set_clock(text)
+    time.sleep(1.2)
+    server.start()
+    out, err = process.communicate(timeout=90)
+    stats = json.loads(out)
+    check(not any(stats["dropped"]) and "age" not in err, f"{stats}: {err[:200]}")
+    return compare(server.client(), sensor)
+
+
+def faketime(lab):
+    """libfaketime out of Debian's package, or None."""
+    root = os.path.join(os.environ.get("STRIPWATCH_LAB", "/var/tmp/stripwatch-lab"), "faketime")
+    os.makedirs(root, exist_ok=True)
+    pattern = os.path.join(root, "usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not glob.glob(pattern):
+        if subprocess.run(["apt-get", "download", "libfaketime"], cwd=root, capture_output=True).returncode != 0:
+            return None
+        for package in glob.glob(os.path.join(root, "*.deb")):
+            subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+    return next(iter(glob.glob(pattern)), None)
+
+
 # ---- many servers ----
 
 def sentinel_failover(lab):
@@ -548,7 +593,7 @@ def cluster(lab):
     return f"{stats['redirects']} redirections, {compare(nodes[target].client(), sensor)}"
 
 
-TESTS = [wrong_type, no_permission, stream_is_trimmed, flushed, expired_certificate, lying_sentinel, disk_full,
+TESTS = [wrong_type, no_permission, stream_is_trimmed, flushed, expired_certificate, lying_sentinel, disk_full, clock_is_set,
          plain, acl_and_password, unix_socket, tls, wrong_password, out_of_memory, read_only, loading, cut_mid_reply, worst_server,
          redis_killed, sensor_killed, both_killed, what_settings_lose, stopped_and_started, two_sensors, sentinel_failover, cluster]
 
