@@ -18,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$here/../../build/release
 rounds=5
 mode=mail
-wanted='bare_loop stripwatch two_workers tcpdump tcpflow ndpiReader suricata tshark' # the yardstick is first
+wanted='bare_loop stripwatch two_workers tcpdump libnids tcpflow ndpiReader suricata tshark' # the yardstick is first
 capture=
 update=false
 while [ $# -gt 0 ]; do
@@ -89,6 +89,7 @@ command_of() { # NAME: its command in the array command; false where it is not i
 		--sessions "$scratch/sessions" "$capture") ;;
 	two_workers) command=("$stripwatch" replay --quiet --workers 2 --alerts "$scratch/alerts"
 		--sessions "$scratch/sessions" "$capture") ;;
+	libnids) command=("$build/tests/bench_nids_loop" "$capture") ;;
 	tcpdump) command=(tcpdump -n -r "$capture" -w /dev/null) ;;
 	ndpiReader) command=(ndpiReader -q -i "$capture") ;;
 	tcpflow) command=(tcpflow -q -o "$scratch/flows" -r "$capture") ;;
