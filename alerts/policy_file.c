@@ -18,8 +18,8 @@ static bool refuse(struct reader *reader, const yaml_node_t *node, const char *k
 		   const char *reason)
 {
 	size_t line = node == NULL ? 1 : node->start_mark.line + 1;
-	(void)snprintf(reader->error, POLICY_ERROR_MAX, "%s:%zu: %s: %.300s", reader->path, line, key,
-		       reason);
+	(void)snprintf(reader->error, POLICY_ERROR_MAX, "%s:%zu: %s: %.300s", reader->path, line,
+		       key, reason);
 	return false;
 }
 
@@ -29,6 +29,23 @@ static const char *scalar(const yaml_node_t *node)
 	return node == NULL || node->type != YAML_SCALAR_NODE
 		   ? NULL
 		   : (const char *)node->data.scalar.value;
+}
+
+/* A key that stands there twice was meant to be another, or once. */
+static bool keys_differ(struct reader *reader, const yaml_node_t *mapping)
+{
+	for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
+	     pair < mapping->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
+		if (scalar(key) == NULL)
+			return refuse(reader, key, "policy", "a key must be a text");
+		for (const yaml_node_pair_t *before = mapping->data.mapping.pairs.start;
+		     before < pair; before++)
+			if (strcmp(scalar(yaml_document_get_node(&reader->document, before->key)),
+				   scalar(key)) == 0)
+				return refuse(reader, key, scalar(key), "stands there twice");
+	}
+	return true;
 }
 
 static bool read_patterns(struct reader *reader, const char *key, const yaml_node_t *list,
@@ -86,7 +103,7 @@ static bool read_key(struct reader *reader, const char *key, const yaml_node_t *
 {
 	if (strcmp(key, "name") == 0) {
 		const char *text = scalar(node);
-		if (text == NULL || demand->name != NULL)
+		if (text == NULL || *text == '\0')
 			return refuse(reader, node, key, "must be one text");
 		demand->name = strdup(text);
 		return demand->name != NULL || refuse(reader, node, key, "out of memory");
@@ -109,6 +126,8 @@ static bool read_demand(struct reader *reader, const yaml_node_t *node)
 		return refuse(reader, node, "demands", "too many");
 	if (node->type != YAML_MAPPING_NODE)
 		return refuse(reader, node, "demands", "each must be a mapping");
+	if (!keys_differ(reader, node))
+		return false;
 	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
 	     pair < node->data.mapping.pairs.top; pair++) {
 		const yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
@@ -157,6 +176,8 @@ static bool read_root(struct reader *reader)
 	const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
 	if (root == NULL || root->type != YAML_MAPPING_NODE)
 		return refuse(reader, root, "policy", "must be a mapping");
+	if (!keys_differ(reader, root))
+		return false;
 	for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
 	     pair < root->data.mapping.pairs.top; pair++) {
 		const yaml_node_t *key_node = yaml_document_get_node(&reader->document, pair->key);
@@ -176,6 +197,17 @@ static bool read_root(struct reader *reader)
 	return true;
 }
 
+/* What stands behind a second "---" would be passed over. */
+static bool is_last(struct reader *reader, yaml_parser_t *parser)
+{
+	if (yaml_parser_load(parser, &reader->document) == 0)
+		return refuse(reader, NULL, "policy", "what follows the first document is no YAML");
+	const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
+	bool last = root == NULL || refuse(reader, root, "policy", "must be one document");
+	yaml_document_delete(&reader->document);
+	return last;
+}
+
 static bool read_stream(struct reader *reader, FILE *stream)
 {
 	yaml_parser_t parser;
@@ -187,11 +219,12 @@ static bool read_stream(struct reader *reader, FILE *stream)
 		(void)snprintf(reader->error, POLICY_ERROR_MAX, "%s:%zu: %s", reader->path,
 			       parser.problem_mark.line + 1,
 			       parser.problem == NULL ? "cannot be read" : parser.problem);
+	if (good) {
+		good = read_root(reader);
+		yaml_document_delete(&reader->document);
+		good = good && is_last(reader, &parser);
+	}
 	yaml_parser_delete(&parser);
-	if (!good)
-		return false;
-	good = read_root(reader);
-	yaml_document_delete(&reader->document);
 	return good;
 }
 

@@ -47,6 +47,8 @@ bool pattern_is_name(struct span text)
 		if (!(upper >= 'A' && upper <= 'Z') && !(upper >= '0' && upper <= '9') &&
 		    upper != '-' && upper != '.' && upper != '_')
 			return false;
+		if (upper == '.' && i + 1 < text.len && text.ptr[i + 1] == '.')
+			return false;
 	}
 	return true;
 }
@@ -84,9 +86,7 @@ bool pattern_read_server(struct span text, struct pattern *pattern)
 		pattern->kind = PATTERN_NETWORK;
 		return true;
 	}
-	pattern->kind = PATTERN_NAME;
-	pattern->name = pattern_is_name(text) ? lower_copy(text) : NULL;
-	return pattern->name != NULL;
+	return pattern_read_domain(text, pattern);
 }
 
 bool pattern_matches_name(const char *pattern, struct span name)

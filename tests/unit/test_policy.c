@@ -50,6 +50,12 @@ Test(policy, errors_name_line_and_key)
 	    {"demands:\n  - name: x\n    domain: [a.b]\n", ":3: domain: is no key of a demand"},
 	    {"mta-sts: /does/not/exist\n", ":1: mta-sts: /does/not/exist: No such file"},
 	    {"demands: [\n", ":2: "},
+	    {"demands: []\nmta-sts: x\ndemands: []\n", ":3: demands: stands there twice"},
+	    {"demands:\n  - name: x\n    domains: [a.b]\n    domains: [c.d]\n",
+	     ":4: domains: stands there twice"},
+	    {"demands:\n  - name: \"\"\n    domains: [a.b]\n", ":2: name: must be one text"},
+	    {"demands:\n  - name: x\n    domains: [a..b]\n", ":3: domains: is no domain"},
+	    {"demands: []\n---\ndemands: []\n", ":3: policy: must be one document"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		char error[POLICY_ERROR_MAX];
