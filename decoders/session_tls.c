@@ -139,7 +139,8 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 		f->plaintext_in_tls_reply =
 		    side == SIDE_SERVER && smtp_may_be_reply(span_head(bytes, 4));
 		smtp_reach(s, MILESTONE_PLAINTEXT_IN_TLS);
-		if (!up)
+		/* With a part of the handshake missed it may have been up before. */
+		if (!up && !tls->lost[SIDE_CLIENT] && !tls->lost[SIDE_SERVER])
 			fail(s, side == SIDE_SERVER ? TLS_FAILURE_SERVER_PLAINTEXT
 						    : TLS_FAILURE_CLIENT_PLAINTEXT);
 	}
@@ -334,6 +335,8 @@ void session_tls_bytes(struct smtp_session *s, const struct smtp_context *contex
 void session_tls_gap(struct smtp_session *s, const struct smtp_context *context, enum side side,
 		     uint64_t len, bool in_skip)
 {
+	if (side == SIDE_CLIENT)
+		s->client_since_220 = true; /* something, whatever it was */
 	if (s->tls != NULL && !in_skip)
 		tls_gap(s->tls, context->budget, side, len);
 }

@@ -108,8 +108,11 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 	    (line->code == 421 || refused_hello || !is_only_pending(s)) &&
 	    !fits_behind_head(s, line))
 		return false;
-	/* A second greeting, while the client's hello still waits for its reply. */
-	if (line->code == 220 && head.kind == SMTP_PENDING_COMMAND &&
+	bool holes = s->doubt.client_hole || s->doubt.server_hole;
+	/* A second greeting, or the reply to what was missed: none of these answers a hello, but
+	   for a 221 in its place. */
+	if (code_is_specific(line->code) && (line->code != 221 || holes) &&
+	    head.kind == SMTP_PENDING_COMMAND &&
 	    (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO) && !fits_behind_head(s, line))
 		return false;
 	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
@@ -121,7 +124,6 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 		s->doubt.lost_replies = false; /* from here on the order is known again */
 		return true;
 	}
-	bool holes = s->doubt.client_hole || s->doubt.server_hole;
 	return !unseen && !(specific_misfit && line->code == 221 && holes);
 }
 

@@ -130,6 +130,7 @@ for kind in "${kinds[@]}"; do
 		;;
 	property)
 		script "cases/run.py" tests/cases/run.py "$STRIPWATCH_ASAN"
+		script "property/losses.py" tests/property/losses.py "$STRIPWATCH"
 		script "property/run.py, fixed seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60 --seed 1
 		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
 		script "property/evasion.py" tests/property/evasion.py "$STRIPWATCH_ASAN"
