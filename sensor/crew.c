@@ -217,7 +217,8 @@ void crew_destroy(struct crew *crew)
 
 static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
-	return a->port == b->port && ip_addr_equal(&a->addr, &b->addr);
+	return a->port == b->port && a->addr.version == b->addr.version &&
+	       memcmp(a->addr.bytes, b->addr.bytes, sizeof a->addr.bytes) == 0;
 }
 
 /* Packets come in trains: most often it is the connection of the packet before. */
