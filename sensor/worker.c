@@ -19,6 +19,8 @@ static void tell(struct worker *worker)
 			await_room(worker);
 }
 
+_Static_assert(sizeof(struct dns_answers) <= LIMIT_OBSERVATIONS / 4, "answers fit the queue");
+
 static void tell_dns(struct worker *worker, const struct followed_packet *packet)
 {
 	const struct dns_answers *answers = (const void *)packet->frame.ptr;
