@@ -99,6 +99,18 @@ def malformed_fields_do_no_harm(server):
     server.call("HDEL", KEY, "liar", "fool", "huge")
 
 
+def documented_rights_are_enough(server):
+    """The ACL lines of the documentation, word for word."""
+    deploy = CAPTURES.parent / "deploy"
+    for page in ("DELIVERY.md", "BASELINE.md"):
+        line = next(x for x in (deploy / page).read_text().splitlines() if "ACL SETUSER sensor" in x)
+        server.call(*line.split())
+    command = [PROGRAM, "replay", "--json", "--sensor", "guarded", "--baseline-redis", "--redis", f"redis://sensor:PASSWORD@127.0.0.1:{server.port}", STRIPPED]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100)
+    expect("the documented rights are enough", done.returncode == 0 and not done.stderr, done.stderr)
+    expect("and used", stripped([json.loads(line) for line in done.stdout.splitlines()]))
+
+
 def redis_is_away(server, lab):
     port = free_port()
     path = lab.path("alone.db")
@@ -125,6 +137,7 @@ def main():
         writing_twice_changes_nothing(server, lab)
         keys_are_those_promised(server)
         malformed_fields_do_no_harm(server)
+        documented_rights_are_enough(server)
         broken_connections(server)
         redis_is_away(server, lab)
     print("shared baseline: " + ("passed" if failures == 0 else f"{failures} failed"))
