@@ -68,6 +68,10 @@ bool baseline_prepare(sqlite3 *database, bool read_only, struct baseline_stateme
 		    " FROM server_member WHERE address = ? AND port = ? ORDER BY name",
 		    &statements->members) &&
 	    prepare(database,
+		    "SELECT client, offered, missing FROM server_recent"
+		    " WHERE address = ? AND port = ? ORDER BY offered, client",
+		    &statements->recent) &&
+	    prepare(database,
 		    "SELECT sha256, key_sha256, issuer, self_signed, not_before, not_after,"
 		    " first_seen, last_seen, sessions, names FROM server_certificate"
 		    " WHERE address = ? AND port = ? ORDER BY last_seen DESC, sha256 LIMIT ?",
@@ -84,6 +88,10 @@ bool baseline_prepare(sqlite3 *database, bool read_only, struct baseline_stateme
 		       &statements->put_member) &&
 	       prepare(database, "DELETE FROM server_member WHERE address = ? AND port = ?",
 		       &statements->drop_members) &&
+	       prepare(database, "INSERT OR REPLACE INTO server_recent VALUES (?, ?, ?, ?, ?)",
+		       &statements->put_recent) &&
+	       prepare(database, "DELETE FROM server_recent WHERE address = ? AND port = ?",
+		       &statements->drop_recent) &&
 	       prepare(database, "INSERT OR REPLACE INTO server_network VALUES (?, ?, ?, ?, ?)",
 		       &statements->put_network) &&
 	       prepare(database,
@@ -107,6 +115,9 @@ void baseline_finalize(struct baseline_statements *statements)
 	(void)sqlite3_finalize(statements->certificates);
 	(void)sqlite3_finalize(statements->put_server);
 	(void)sqlite3_finalize(statements->members);
+	(void)sqlite3_finalize(statements->recent);
+	(void)sqlite3_finalize(statements->put_recent);
+	(void)sqlite3_finalize(statements->drop_recent);
 	(void)sqlite3_finalize(statements->put_member);
 	(void)sqlite3_finalize(statements->drop_members);
 	(void)sqlite3_finalize(statements->put_network);
@@ -199,6 +210,17 @@ static void read_member(sqlite3_stmt *row, struct server_memory *server)
 	};
 }
 
+static void read_recent(sqlite3_stmt *row, struct server_memory *server)
+{
+	struct server_recent recent = {
+	    .client = column_address(row, 0),
+	    .offered_s = column_number(row, 1, INT64_MAX),
+	    .missing_s = column_number(row, 2, INT64_MAX),
+	};
+	if (server->recent_count < SERVER_RECENT && recent.client.version != 0)
+		server->recent[server->recent_count++] = recent;
+}
+
 static void read_network(sqlite3_stmt *row, struct server_memory *server)
 {
 	if (server->network_count == SERVER_NETWORKS)
@@ -270,6 +292,10 @@ bool baseline_read_server(struct baseline_statements *statements, sqlite3_stmt *
 	while (sqlite3_step(statements->members) == SQLITE_ROW)
 		read_member(statements->members, server);
 	(void)sqlite3_reset(statements->members);
+	baseline_bind_endpoint(statements->recent, &server->endpoint);
+	while (sqlite3_step(statements->recent) == SQLITE_ROW)
+		read_recent(statements->recent, server);
+	(void)sqlite3_reset(statements->recent);
 	(void)sqlite3_reset(statements->certificates);
 	return true;
 }
@@ -414,14 +440,30 @@ static bool write_members(struct baseline_statements *statements,
 	return good;
 }
 
+static bool write_recent(struct baseline_statements *statements, const struct server_memory *server)
+{
+	bool good = true;
+	for (unsigned i = 0; good && i < server->recent_count; i++) {
+		sqlite3_stmt *put = statements->put_recent;
+		baseline_bind_endpoint(put, &server->endpoint);
+		bind_address(put, 3, &server->recent[i].client);
+		(void)sqlite3_bind_int64(put, 4, server->recent[i].offered_s);
+		(void)sqlite3_bind_int64(put, 5, server->recent[i].missing_s);
+		good = done(put);
+	}
+	return good;
+}
+
 static bool write_details(struct baseline_statements *statements,
 			  const struct server_memory *server)
 {
 	baseline_bind_endpoint(statements->drop_networks, &server->endpoint);
 	baseline_bind_endpoint(statements->drop_certificates, &server->endpoint);
 	baseline_bind_endpoint(statements->drop_members, &server->endpoint);
+	baseline_bind_endpoint(statements->drop_recent, &server->endpoint);
 	bool good = done(statements->drop_networks) && done(statements->drop_certificates) &&
-		    done(statements->drop_members) && write_members(statements, server);
+		    done(statements->drop_members) && done(statements->drop_recent) &&
+		    write_members(statements, server) && write_recent(statements, server);
 	for (unsigned i = 0; good && i < server->network_count; i++) {
 		baseline_bind_endpoint(statements->put_network, &server->endpoint);
 		bind_address(statements->put_network, 3, &server->networks[i].network);

@@ -21,6 +21,7 @@ struct baseline_statements {
 	struct sqlite3_stmt *put_server, *put_network, *put_certificate;
 	struct sqlite3_stmt *drop_networks, *drop_certificates;
 	struct sqlite3_stmt *members, *put_member, *drop_members;
+	struct sqlite3_stmt *recent, *put_recent, *drop_recent;
 	struct sqlite3_stmt *one_client, *put_client;
 	struct sqlite3_stmt *pin;
 };

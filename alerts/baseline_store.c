@@ -43,6 +43,11 @@ static const char schema_3[] =
     " returns INTEGER NOT NULL, alternations INTEGER NOT NULL, missing_several INTEGER NOT NULL,"
     " PRIMARY KEY (address, port, name)) WITHOUT ROWID;";
 
+static const char schema_4[] =
+    "CREATE TABLE server_recent (address TEXT NOT NULL, port INTEGER NOT NULL,"
+    " client TEXT NOT NULL, offered INTEGER NOT NULL, missing INTEGER NOT NULL,"
+    " PRIMARY KEY (address, port, client)) WITHOUT ROWID;";
+
 static const char from_1_to_2[] =
     "INSERT INTO server_pin SELECT address, port FROM server WHERE pinned <> 0;"
     "ALTER TABLE server DROP COLUMN pinned;";
@@ -137,7 +142,9 @@ static bool bring_up_to_date(struct baseline_store *store, int64_t version,
 		good = run_sql(store, baseline_schema, error);
 	if (good && version < 2)
 		good = run_sql(store, schema_2, error);
-	good = good && run_sql(store, schema_3, error);
+	if (good && version < 3)
+		good = run_sql(store, schema_3, error);
+	good = good && run_sql(store, schema_4, error);
 	if (good && version == 1)
 		good = run_sql(store, from_1_to_2, error);
 	good = good && run_sql(store, identity, error) && run_sql(store, "COMMIT", error);
@@ -248,6 +255,7 @@ bool baseline_store_prune(struct baseline_store *store, uint32_t servers, uint32
 		    "DELETE FROM server WHERE (address, port) IN (SELECT * FROM gone);"
 		    "DELETE FROM server_network WHERE (address, port) IN (SELECT * FROM gone);"
 		    "DELETE FROM server_member WHERE (address, port) IN (SELECT * FROM gone);"
+		    "DELETE FROM server_recent WHERE (address, port) IN (SELECT * FROM gone);"
 		    "DELETE FROM server_certificate WHERE (address, port) IN (SELECT * FROM gone);",
 		    error) &&
 	    run_sql(store, client, error);
@@ -327,6 +335,7 @@ bool baseline_store_forget(struct baseline_store *store, const struct endpoint *
 	    "DELETE FROM server WHERE address = ? AND port = ?",
 	    "DELETE FROM server_network WHERE address = ? AND port = ?",
 	    "DELETE FROM server_member WHERE address = ? AND port = ?",
+	    "DELETE FROM server_recent WHERE address = ? AND port = ?",
 	    "DELETE FROM server_certificate WHERE address = ? AND port = ?",
 	    "DELETE FROM server_pin WHERE address = ? AND port = ?",
 	};

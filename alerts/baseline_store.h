@@ -21,7 +21,7 @@
 #include "alerts/history.h"
 
 #define BASELINE_APPLICATION 0x53547742 /* "STwB" */
-#define BASELINE_VERSION     3
+#define BASELINE_VERSION     4
 #define BASELINE_ERROR_MAX   256
 
 enum baseline_access {

@@ -47,7 +47,7 @@ struct server_member {
 	struct ip_addr missing_network; /* the first of them; lives in memory alone */
 };
 
-/* A client that was offered STARTTLS; lives in memory alone. */
+/* A client that was offered STARTTLS. */
 struct server_recent {
 	struct ip_addr client;
 	int64_t offered_s, missing_s; /* last time each */

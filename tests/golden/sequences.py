@@ -458,6 +458,15 @@ def learnt_in_one_run_judged_in_another(w):
 
 
 @scenario
+def offered_to_others_in_an_earlier_run_within_the_hour(w):
+	end = w.offers(5, [A, B], MX)
+	w.next_run()
+	w.options = ["--baseline-readonly"]
+	w.session(end + 600, A, MX, "stripped")
+	w.expect("starttls-stripped", client=A, scope="some-clients", severity=99)
+
+
+@scenario
 def readonly_judges_and_does_not_learn(w):
 	w.offers(2, [A, B], MX)
 	w.next_run()

@@ -375,7 +375,7 @@ Test(baseline_store, an_older_version_is_brought_up_to_date)
 	char command[400];
 	(void)snprintf(command, sizeof command,
 		       "DROP TABLE server_pin; DROP TABLE server_forgotten; DROP TABLE client;"
-		       "DROP TABLE server_member;"
+		       "DROP TABLE server_member; DROP TABLE server_recent;"
 		       "ALTER TABLE server ADD COLUMN pinned INTEGER NOT NULL DEFAULT 1;");
 	run_sql_on(place.file, command);
 	FILE *file = fopen(place.file, "r+b");
