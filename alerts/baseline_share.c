@@ -230,6 +230,7 @@ static void add_up(struct baseline_share *share, const struct endpoint *endpoint
 	for (size_t i = 0; i + 1 < redis_reply_count(hash) && count < SENSORS_MAX; i += 2)
 		fields[count++] = (struct field){redis_reply_text(redis_reply_at(hash, i)),
 						 redis_reply_text(redis_reply_at(hash, i + 1))};
+	/* cppcheck-suppress uninitvar ; the first count are set, and those alone are sorted */
 	qsort(fields, count, sizeof fields[0], compare_fields);
 	for (size_t i = 0; i < count; i++) {
 		bool own = fields[i].sensor.len == self.len &&

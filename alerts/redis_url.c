@@ -87,7 +87,7 @@ static bool decode(struct span text, char *out, size_t size)
 /* host, host:port or [v6]:port */
 static bool parse_endpoint(struct span text, uint16_t default_port, struct redis_endpoint *endpoint)
 {
-	struct span host = text;
+	struct span host;
 	struct span port = {.ptr = NULL, .len = 0};
 	bool found;
 

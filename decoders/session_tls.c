@@ -208,13 +208,15 @@ static void note_hello(struct smtp_session *s, const struct smtp_context *contex
 	smtp_reach(s, MILESTONE_SERVER_HELLO);
 }
 
+_Static_assert(TLS_CHAIN_MAX <= SMTP_CHAIN_MAX, "every certificate of a step has its length");
+
 /* The chain outlives the feed: it goes to the caller as one block. */
 static void note_chain(const struct smtp_context *context, const struct tls_step *step)
 {
 	struct smtp_found *found = context->found;
 	size_t size = 0, at = 0;
 
-	for (unsigned i = 0; i < step->chain_len && i < SMTP_CHAIN_MAX; i++)
+	for (unsigned i = 0; i < step->chain_len; i++)
 		size += step->chain[i].len;
 	if (found->chain_len > 0 || size == 0)
 		return;
@@ -222,7 +224,7 @@ static void note_chain(const struct smtp_context *context, const struct tls_step
 	if (found->chain == NULL)
 		return;
 	found->chain_size = size;
-	for (unsigned i = 0; i < step->chain_len && i < SMTP_CHAIN_MAX; i++) {
+	for (unsigned i = 0; i < step->chain_len; i++) {
 		memcpy(found->chain + at, step->chain[i].ptr, step->chain[i].len);
 		found->lengths[i] = (uint32_t)step->chain[i].len;
 		at += step->chain[i].len;

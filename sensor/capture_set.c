@@ -456,8 +456,10 @@ static uint32_t intern_interface(struct capture_set *set, uint32_t place,
 	if ((set->interface_count & (set->interface_count - 1)) == 0) {
 		size_t room = set->interface_count ? set->interface_count * 2U : 1;
 		struct interface_name *grown = realloc(set->interfaces, room * sizeof(*grown));
-		if (!grown)
+		if (!grown) {
+			set->counts.unnamed++;
 			return set->interface_count ? set->interface_count - 1 : 0;
+		}
 		set->interfaces = grown;
 	}
 	struct interface_name *added = &set->interfaces[set->interface_count];
@@ -466,6 +468,9 @@ static uint32_t intern_interface(struct capture_set *set, uint32_t place,
 		added->name = strdup(interface->name);
 	if (interface->description[0] != '\0')
 		added->description = strdup(interface->description);
+	if ((interface->name[0] != '\0' && !added->name) ||
+	    (interface->description[0] != '\0' && !added->description))
+		set->counts.unnamed++;
 	return set->interface_count++;
 }
 

@@ -45,6 +45,7 @@ struct capture_counts {
 	uint64_t skipped; /* in directories: no captures, nor anything that can be read as a file */
 	uint64_t failed;  /* errors that were given out */
 	uint64_t packets; /* packets that were given out */
+	uint64_t unnamed; /* interfaces whose names found no memory */
 	uint64_t bytes;   /* stored size of all inputs, as far as it is known */
 	uint64_t bytes_read;      /* of these, read: for a progress bar */
 	size_t window_bytes_peak; /* memory of all windows at their most */

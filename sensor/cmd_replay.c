@@ -210,6 +210,12 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		replay->ordinal = run_frame(replay->run, &frame);
 	}
 	struct capture_counts counts = capture_set_counts(set);
+	if (counts.unnamed > 0) {
+		replay->failed++;
+		log_line(run_log(replay->run), LOG_ERROR,
+			 "out of memory: %" PRIu64 " interfaces go without their names",
+			 counts.unnamed);
+	}
 	replay->captures += counts.captures;
 	replay->skipped += counts.skipped;
 	replay->consumed += counts.bytes_read;

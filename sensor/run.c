@@ -281,7 +281,7 @@ static bool name_taps(struct run *run, char *error, size_t size)
 	const struct option_list *list = &run->options->taps;
 
 	if (list->count > UINT8_MAX) {
-		(void)snprintf(error, size, "--tap: more than %d", UINT8_MAX);
+		(void)snprintf(error, size, "--tap: more than %u", (unsigned)UINT8_MAX);
 		return false;
 	}
 	/* Without --tap the interfaces are taps: they are named as they come. */
@@ -382,6 +382,10 @@ void run_name_interface(struct run *run, uint16_t interface, const char *name)
 	rest(run);
 	free(run->taps[interface]);
 	run->taps[interface] = strdup(name);
+	if (run->taps[interface] != NULL)
+		return;
+	log_line(&run->log, LOG_ERROR, "out of memory: interface %s goes without its name", name);
+	run->complete = false;
 }
 
 bool run_shows_progress(const struct run *run)

@@ -120,6 +120,9 @@ for kind in "${kinds[@]}"; do
 		script "checks/laws.py --self-test" tests/checks/laws.py --self-test
 		script "checks/documents.py" tests/checks/documents.py
 		script "checks/documents.py --self-test" tests/checks/documents.py --self-test
+		for tool in tidy cppcheck gcc; do
+			script "checks/static_analysis $tool" tests/checks/static_analysis $tool
+		done
 		for file in tests/checks/*.sh tests/checks/schema.py; do
 			[ -x "$file" ] && script "${file#tests/}" "$file"
 		done
