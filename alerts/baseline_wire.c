@@ -46,6 +46,20 @@ static void add_certificate(struct json *json, const struct server_certificate *
 	json_close_object(json);
 }
 
+static void add_member(struct json *json, const struct server_member *member)
+{
+	json_open_object(json, NULL);
+	add_hash(json, "name", member->name);
+	json_u64(json, "offers", member->offers);
+	json_u64(json, "missing", member->missing);
+	json_u64(json, "returns", member->returns);
+	json_u64(json, "alternations", member->alternations);
+	json_u64(json, "missing_several", member->missing_several);
+	if (member->missing_network.version != 0)
+		add_address(json, "missing_network", &member->missing_network);
+	json_close_object(json);
+}
+
 void baseline_wire_write(struct json *json, const struct server_memory *server)
 {
 	json_open_object(json, NULL);
@@ -61,6 +75,10 @@ void baseline_wire_write(struct json *json, const struct server_memory *server)
 		json_u64(json, "missing", server->networks[i].missing);
 		json_close_object(json);
 	}
+	json_close_array(json);
+	json_open_array(json, "members");
+	for (unsigned i = 0; i < server->member_count; i++)
+		add_member(json, &server->members[i]);
 	json_close_array(json);
 	json_open_array(json, "recent");
 	for (unsigned i = 0; i < server->recent_count; i++) {
@@ -180,6 +198,19 @@ static bool read_certificate(const struct place *place, struct server_certificat
 	return true;
 }
 
+static bool read_member(const struct place *place, struct server_member *member)
+{
+	*member = (struct server_member){
+	    .offers = (uint32_t)place_number(place, "offers", UINT32_MAX),
+	    .missing = (uint32_t)place_number(place, "missing", UINT32_MAX),
+	    .returns = (uint32_t)place_number(place, "returns", UINT32_MAX),
+	    .alternations = (uint32_t)place_number(place, "alternations", UINT32_MAX),
+	    .missing_several = place_number(place, "missing_several", 1) != 0,
+	};
+	(void)place_address(place, "missing_network", &member->missing_network);
+	return place_hash(place, "name", &member->name);
+}
+
 static void read_lists(const struct json_document *document, struct server_memory *server)
 {
 	for (unsigned i = 0; i < SERVER_NETWORKS; i++) {
@@ -190,6 +221,12 @@ static void read_lists(const struct json_document *document, struct server_memor
 		};
 		if (place_address(&place, "network", &network.network))
 			server->networks[server->network_count++] = network;
+	}
+	for (unsigned i = 0; i < SERVER_MEMBERS; i++) {
+		const struct place place = {document, "members", i};
+		struct server_member member;
+		if (read_member(&place, &member))
+			server->members[server->member_count++] = member;
 	}
 	for (unsigned i = 0; i < SERVER_RECENT; i++) {
 		const struct place place = {document, "recent", i};

@@ -11,6 +11,14 @@ static struct server_memory sample(void)
 	    .network_count = 2,
 	    .networks = {{.network = {.bytes = {10, 0, 0, 0}, .version = 4}, .offers = 7},
 			 {.network = {.bytes = {0x20, 1, 0xd, 0xb8}, .version = 6}, .missing = 9}},
+	    .member_count = 1,
+	    .members = {{.name = 99,
+			 .offers = 3,
+			 .missing = 4,
+			 .returns = 2,
+			 .alternations = 1,
+			 .missing_several = true,
+			 .missing_network = {.bytes = {10, 0, 7, 0}, .version = 4}}},
 	    .recent_count = 1,
 	    .recent = {{.client = {.bytes = {10, 0, 0, 1}, .version = 4}, .offered_s = 5000}},
 	    .certificate_count = 1,
@@ -27,8 +35,7 @@ static struct server_memory sample(void)
 			      .sessions = 4}},
 	};
 	int64_t number = 1;
-#define COLUMN(column, field, type, max, merge)                                                    \
-	server.field = (type)((max) == 1 ? 1 : number++);
+#define COLUMN(column, field, type, max, merge) server.field = (type)((max) == 1 ? 1 : number++);
 #include "alerts/baseline_columns.def"
 	return server;
 }
@@ -57,8 +64,14 @@ Test(baseline_wire, what_is_written_is_read)
 	cr_expect_str_eq(read.name, server.name);
 	cr_expect_eq(read.endpoint.port, 25);
 	cr_expect_eq(read.network_count, 2);
-	cr_expect_eq(memcmp(read.networks[1].network.bytes, server.networks[1].network.bytes, 16), 0);
+	cr_expect_eq(memcmp(read.networks[1].network.bytes, server.networks[1].network.bytes, 16),
+		     0);
 	cr_expect_eq(read.networks[0].offers, 7);
+	cr_expect_eq(read.member_count, 1);
+	cr_expect_eq(read.members[0].name, 99);
+	cr_expect_eq(read.members[0].returns, 2);
+	cr_expect(read.members[0].missing_several);
+	cr_expect_eq(read.members[0].missing_network.bytes[2], 7);
 	cr_expect_eq(read.recent_count, 1);
 	cr_expect_eq(read.recent[0].offered_s, 5000);
 	cr_expect_eq(read.certificate_count, 1);
