@@ -3,7 +3,7 @@
  * The workers of one world, from frames to what the judge has heard.
  *
  * With one worker everything happens in the calling thread. With more, the caller is the
- * reader: it decodes down to the TCP segment and deals packets by a keyed hash of their
+ * reader: it decodes down to the TCP segment and deals packets by a hash of their
  * connection; each worker is a thread with a pipeline of its own; one thread more drives the
  * judge. What the judge hears, and in which order, does not depend on the number of workers:
  *
@@ -13,9 +13,13 @@
  *  - the judge takes the observation with the first place, once every worker has either
  *    told one or passed that place.
  *
+ * The one exception are caps: memory that sessions share is shared by those of one worker.
+ * With the same number of workers the same comes out even then.
+ *
  * Nobody waits in a circle: workers wait only for the judge (queue full) and for batches, the
  * judge only for workers that have a batch before the one in question, the reader only for
- * workers. Whoever waits, everything that was dealt before is on its way.
+ * workers. Threads are woken when it is worth while, not for each batch: whoever has to wait
+ * for another wakes it first.
  */
 #ifndef SENSOR_CREW_H
 #define SENSOR_CREW_H
