@@ -2,6 +2,7 @@
 #include "alerts/alert.h"
 
 #include "alerts/baseline_json.h"
+#include "alerts/readable.h"
 #include "alerts/untrusted.h"
 
 struct alert alert_of(const struct finding *finding, const struct observation *observation)
@@ -274,40 +275,13 @@ bool alert_write(const struct alert *alert, const struct record_origin *origin,
 	return true;
 }
 
-static void add_endpoint_text(struct buffer *out, const struct endpoint *endpoint, bool port)
-{
-	char text[IP_ADDR_TEXT];
-	size_t len = ip_addr_text(&endpoint->addr, text);
-	bool brackets = port && endpoint->addr.version == 6;
-	if (brackets)
-		buffer_add_char(out, '[');
-	buffer_add(out, text, len);
-	if (brackets)
-		buffer_add_char(out, ']');
-	if (port) {
-		buffer_add_char(out, ':');
-		buffer_add_u64(out, endpoint->port);
-	}
-}
-
-/* "2026-01-02 03:04:05" */
-static void add_short_time(struct buffer *out, int64_t time_ns)
-{
-	size_t at = out->len;
-	buffer_add_time(out, time_ns);
-	if (out->failed)
-		return;
-	out->bytes[at + 10] = ' ';
-	buffer_truncate(out, at + 19);
-}
-
 void alert_line(const struct alert *alert, bool colour, struct buffer *out)
 {
 	static const char *const words[SEVERITY_COUNT] = {"LOW     ", "MEDIUM  ", "HIGH    ",
 							  "CRITICAL"};
 	static const char *const colours[SEVERITY_COUNT] = {"\x1b[36m", "\x1b[33m", "\x1b[31m",
 							    "\x1b[1;37;41m"};
-	add_short_time(out, alert->time_ns);
+	buffer_add_short_time(out, alert->time_ns);
 	buffer_add_char(out, ' ');
 	if (colour)
 		buffer_add_text(out, colours[alert->finding.severity]);
@@ -316,11 +290,11 @@ void alert_line(const struct alert *alert, bool colour, struct buffer *out)
 		buffer_add_text(out, "\x1b[0m");
 	buffer_add_char(out, ' ');
 	if (alert->session.client.addr.version != 0) {
-		add_endpoint_text(out, &alert->session.client, false);
+		buffer_add_endpoint(out, &(struct endpoint){.addr = alert->session.client.addr});
 		buffer_add_text(out, " -> ");
 	}
 	if (alert->session.server.addr.version != 0) {
-		add_endpoint_text(out, &alert->session.server, true);
+		buffer_add_endpoint(out, &alert->session.server);
 		buffer_add_char(out, ' ');
 	}
 	if (alert->observation != NULL) {

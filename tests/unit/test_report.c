@@ -148,6 +148,24 @@ Test(report, full_host_table_is_told)
 	teardown(desk);
 }
 
+/* A capture that was written with the time 0 squeezes no chart. */
+Test(report, sessions_long_before_are_left_out_of_the_chart)
+{
+	struct desk *desk = setup(3, 4);
+	struct session_facts *facts = &desk->observation.facts;
+	report_add_session(desk->report, facts, 0);
+	for (int64_t i = 0; i < 10; i++) {
+		facts->start_ns = facts->end_ns = (INT64_C(1767323045) + i) * 1000000000;
+		report_add_session(desk->report, facts, 0);
+	}
+	const char *page = page_of(desk);
+	cr_expect_not_null(strstr(page, "each bar 1 second, the highest 1 session;"));
+	cr_expect_not_null(strstr(page, "<span>2026-01-02 03:04:05</span>"));
+	cr_expect_not_null(strstr(page, "<span>2026-01-02 03:04:15</span>"));
+	cr_expect_not_null(strstr(page, "Not in this chart: 1 session that began long before"));
+	teardown(desk);
+}
+
 Test(report, empty_and_without_memory)
 {
 	struct desk *desk = setup(1, 1);
