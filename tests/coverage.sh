@@ -38,7 +38,10 @@ for kind in "${kinds[@]}"; do
 		done
 		;;
 	cases) run tests/cases/run.py "$program" ;;
-	property) run tests/property/run.py "$program" --cases 40 --seed 1 ;;
+	property)
+		run tests/property/run.py "$program" --cases 40 --seed 1
+		run tests/property/workers.py "$program"
+		;;
 	fuzz)
 		for target in "$build"/tests/fuzz/fuzz_*; do
 			[ -x "$target" ] && [ -f "$target" ] && run "$target" "tests/fuzz/corpus/${target##*/fuzz_}"

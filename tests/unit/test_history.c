@@ -624,6 +624,97 @@ Test(history, taps_are_compared)
 	}
 }
 
+/* Two closed sessions of the same connection, each at a tap of its own. */
+static void compare_facts(struct show *show, const struct session_facts *inside,
+			  const struct session_facts *outside)
+{
+	const struct session_facts *both[] = {inside, outside};
+	for (unsigned tap = 0; tap < 2; tap++) {
+		struct observation observation = {.time_ns = 100 * S + tap, .facts = *both[tap]};
+		struct session_facts *facts = &observation.facts;
+		show->raised[0] = '\0';
+		show->already = 0;
+		facts->tap = tap;
+		facts->id = 1 + tap;
+		facts->start_ns = observation.time_ns;
+		facts->client = (struct endpoint){.addr = {.bytes = {10, 0, 0, 1}, .version = 4},
+						  .port = 4000};
+		facts->server =
+		    (struct endpoint){.addr = {.bytes = {192, 0, 2, 1}, .version = 4}, .port = 25};
+		facts->visibility = VISIBILITY_FULL;
+		facts->spoke_smtp = facts->concluded = true;
+		facts->bytes[0] = facts->bytes[1] = 10;
+		observe(show, &observation, facts->milestones | MILESTONE_CLOSED);
+		session_facts_free_text(facts, &show->budget);
+	}
+}
+
+Test(history, each_difference_of_two_taps_has_its_reason_and_its_words)
+{
+	static const struct session_tls tls12 = {
+	    .has_ja3 = true, .has_ja3s = true, .version = 0x0303, .offered_version = 0x0304};
+	static const struct session_tls tls10 = {
+	    .has_ja3 = true, .has_ja3s = true, .version = 0x0301, .offered_version = 0x0302};
+	static const struct session_tls tls13 = {
+	    .has_ja3 = true, .has_ja3s = true, .version = 0x0304, .hello_random = {{0xab}}};
+	static const struct session_tls ssl = {.has_ja3 = true, .has_ja3s = true, .version = 0x0300};
+	const uint32_t answered = MILESTONE_STARTTLS_REPLY, shown = MILESTONE_CERTIFICATE;
+	const struct {
+		struct session_facts inside, outside;
+		const char *reason, *words;
+	} cases[] = {
+	    {{.starttls_code = 220, .milestones = answered},
+	     {.starttls_code = 454, .milestones = answered},
+	     "reply",
+	     "outside saw STARTTLS answered with 454, inside saw STARTTLS answered with 220"},
+	    {{.ehlo_sent = 1, .ehlo_accepted = 1},
+	     {.ehlo_sent = 1, .ehlo_refused = 1},
+	     "reply",
+	     "outside saw EHLO refused, inside saw EHLO accepted"},
+	    {{.tls = {.certificate_sha256 = {0x12, 0x34}}, .milestones = shown},
+	     {.tls = {.certificate_sha256 = {0xfe}}, .milestones = shown},
+	     "certificate",
+	     "outside saw certificate fe00000000000000, inside saw certificate 1234"},
+	    {{.tls = tls12}, {.tls = tls10}, "tls-hello", "outside saw TLS 1.0 of TLS 1.1 offered"},
+	    {{.tls = tls13}, {.tls = ssl}, "tls-hello", "inside saw TLS 1.3 of SSL offered, hellos ab"},
+	    {{.injection = INJECTION_SERVER_PIPELINED},
+	     {.injection = 0},
+	     "injection",
+	     "outside saw no plaintext there, inside saw plaintext at the beginning of TLS"},
+	    {{.greeting_masked = false},
+	     {.greeting_masked = true},
+	     "greeting",
+	     "outside saw a greeting of asterisks, inside saw the server's greeting"},
+	    {{.ehlo_sent = 1, .requested = TRI_TRUE},
+	     {.ehlo_sent = 1, .requested = TRI_FALSE},
+	     "command",
+	     "outside saw STARTTLS not requested, inside saw STARTTLS requested"},
+	    {{.ehlo_sent = 1, .masked_command = true},
+	     {.ehlo_sent = 0},
+	     "command",
+	     "outside saw HELO alone, inside saw the command overwritten"},
+	    {{.ehlo_sent = 1, .requested = TRI_TRUE}, {.ehlo_sent = 1, .requested = TRI_TRUE}, NULL, NULL},
+	    {{.ehlo_sent = 1, .requested = TRI_TRUE}, {.ehlo_sent = 1}, NULL, NULL},
+	};
+	struct history_config config = history_config_default(roomy);
+	config.compare_taps = true;
+	config.tap_names = tap_names;
+	config.tap_count = 2;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct show show;
+		show_begin(&show, &config);
+		compare_facts(&show, &cases[i].inside, &cases[i].outside);
+		cr_expect_str_eq(show.raised, cases[i].reason != NULL ? "tap-divergence" : "",
+				 "case %zu: %s", i, show.raised);
+		if (cases[i].reason != NULL) {
+			cr_expect_str_eq(show.reason, cases[i].reason);
+			cr_expect_not_null(strstr(show.message, cases[i].words), "case %zu: %s", i,
+					   show.message);
+		}
+		show_end(&show);
+	}
+}
+
 Test(history, out_of_memory_is_counted_and_harmless)
 {
 	struct history_config config = history_config_default(roomy);
