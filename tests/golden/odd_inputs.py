@@ -368,7 +368,8 @@ def main():
 				found = records(program, *paths, stdin=stdin)
 				if exact and [facts(r) for r in found] != [facts(r) for r in base]:
 					fail(name, f"{[facts(r) for r in found]}"[:600])
-				elif [r["stripwatch"]["outcome"] for r in found] != [r["stripwatch"]["outcome"] for r in base]:
+				elif len(found) != len(base) or any(r["stripwatch"]["outcome"] not in (b["stripwatch"]["outcome"], "unknown")
+					for r, b in zip(found, base)):  # no order left to read: less may be said, nothing else
 					fail(name, f"{[(r['stripwatch']['outcome'], r['stripwatch']['visibility']) for r in found]}")
 			except AssertionError as problem:
 				fail(name, problem)
