@@ -22,6 +22,8 @@ struct lru_table {
 	uint32_t cap, count, used; /* used: nodes that were ever handed out */
 	uint32_t oldest, newest, free;
 	uint32_t latest;       /* found last; NONE: none, or it is gone */
+	bool has_missed;     /* missed is a key that is not there */
+	uint8_t missed[LRU_KEY_MAX];
 	uint32_t bucket_count; /* a power of two */
 	uint32_t *buckets;
 	uint32_t chunk_cap;
@@ -126,6 +128,8 @@ void *lru_table_find(struct lru_table *table, const uint8_t *key)
 		if (memcmp(node->key, key, table->key_size) == 0)
 			return value_of(node);
 	}
+	if (table->has_missed && memcmp(table->missed, key, table->key_size) == 0)
+		return NULL;
 	uint32_t index = *bucket_of(table, key);
 	while (index != NONE) {
 		struct lru_node *node = node_at(table, index);
@@ -135,6 +139,8 @@ void *lru_table_find(struct lru_table *table, const uint8_t *key)
 		}
 		index = node->chain;
 	}
+	memcpy(table->missed, key, table->key_size);
+	table->has_missed = true;
 	return NULL;
 }
 
@@ -196,6 +202,7 @@ void *lru_table_add(struct lru_table *table, const uint8_t *key)
 	if (node == NULL)
 		return NULL;
 	uint32_t *bucket = bucket_of(table, key);
+	table->has_missed = false;
 	memcpy(node->key, key, table->key_size);
 	node->chain = *bucket;
 	*bucket = node->index;

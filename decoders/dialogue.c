@@ -57,8 +57,10 @@ static void put_addresses(struct line_writer *w, const struct redaction *redacti
 {
 	size_t done = 0;
 	for (size_t i = 0; !redaction->show_addresses && i < text.len; i++) {
-		if (text.ptr[i] != '@')
-			continue;
+		const uint8_t *at = memchr(text.ptr + i, '@', text.len - i);
+		if (at == NULL)
+			break;
+		i = (size_t)(at - text.ptr);
 		size_t start = local_part_start(text, i);
 		if (start < done)
 			start = done;

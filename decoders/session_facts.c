@@ -99,9 +99,8 @@ bool session_facts_set_text(struct session_facts *facts, struct budget *budget,
 static bool list_has(struct span list, struct span word)
 {
 	for (size_t at = 0; at < list.len;) {
-		size_t end = at;
-		while (end < list.len && list.ptr[end] != ' ')
-			end++;
+		const uint8_t *space = memchr(list.ptr + at, ' ', list.len - at);
+		size_t end = space != NULL ? (size_t)(space - list.ptr) : list.len;
 		if (span_equal_nocase(span_of(list.ptr + at, end - at), word))
 			return true;
 		at = end + 1;

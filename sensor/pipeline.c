@@ -196,6 +196,17 @@ static bool flow_session(struct pipeline *p, struct flow *flow)
 	return true;
 }
 
+/* What TCP knows of the two sides, for what is to be told of the next event. */
+static void session_sides(struct flow *flow)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
+		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
+		smtp_session_side(flow->session, (enum side)side, seen, syn);
+	}
+}
+
+/* All that the connection knows of its session, for an observation. */
 static void session_refresh(struct flow *flow)
 {
 	struct session_facts *facts = &flow->session->facts;
@@ -204,10 +215,8 @@ static void session_refresh(struct flow *flow)
 	for (unsigned side = 0; side < 2; side++) {
 		facts->packets[side] = flow->packets[side];
 		facts->bytes[side] = flow->bytes[side];
-		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
-		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
-		smtp_session_side(flow->session, (enum side)side, seen, syn);
 	}
+	session_sides(flow);
 }
 
 static struct application_detector *detector(struct pipeline *p)
@@ -648,7 +657,7 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
 		return;
 	p->time_ns = event->time_ns;
 	p->ordinal = event->ordinal;
-	session_refresh(flow);
+	session_sides(flow);
 	if (flow->resumed && event->kind == STREAM_DATA && is_dialogue(flow))
 		smtp_session_reset_forged(flow->session);
 	smtp_session_event(flow->session, &p->context, event);
