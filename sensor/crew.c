@@ -239,8 +239,8 @@ static bool is_latest(const struct crew *crew, const struct followed_packet *pac
 static unsigned worker_of(struct crew *crew, const struct followed_packet *packet)
 {
 	if (!is_latest(crew, packet)) {
-		uint8_t src_end;
-		struct flow_key key = flow_key_of(&packet->segment, packet->tap, &src_end);
+		struct flow_key key;
+		(void)flow_key_of(&packet->segment, packet->tap, &key);
 		/* The upper bits: a worker's table takes the lower ones. */
 		uint64_t hash = flow_key_hash(&crew->deal_hash, &key);
 		crew->latest[0] = packet->segment.src;

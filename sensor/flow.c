@@ -129,28 +129,27 @@ static unsigned order_ipv6(const struct tcp_segment *segment, uint32_t from[4], 
 	return src;
 }
 
-struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end)
+uint8_t flow_key_of(const struct tcp_segment *segment, uint8_t tap, struct flow_key *key)
 {
-	struct flow_key key = {.version = segment->src.addr.version, .tap = tap};
 	unsigned src;
-	if (key.version == 4) {
+	*key = (struct flow_key){.version = segment->src.addr.version, .tap = tap};
+	if (key->version == 4) {
 		/* A word at a time, as the decoder wrote them: a wider load would have to wait. */
 		uint32_t from, to;
 		memcpy(&from, segment->src.addr.bytes, sizeof from);
 		memcpy(&to, segment->dst.addr.bytes, sizeof to);
 		src = from != to ? from > to : segment->src.port >= segment->dst.port;
-		key.addr[src][0] = from;
-		key.addr[1 - src][0] = to;
+		key->addr[src][0] = from;
+		key->addr[1 - src][0] = to;
 	} else {
 		uint32_t from[4], to[4];
 		src = order_ipv6(segment, from, to);
-		memcpy(key.addr[src], from, sizeof from);
-		memcpy(key.addr[1 - src], to, sizeof to);
+		memcpy(key->addr[src], from, sizeof from);
+		memcpy(key->addr[1 - src], to, sizeof to);
 	}
-	*src_end = (uint8_t)src;
-	key.port[src] = segment->src.port;
-	key.port[1 - src] = segment->dst.port;
-	return key;
+	key->port[src] = segment->src.port;
+	key->port[1 - src] = segment->dst.port;
+	return (uint8_t)src;
 }
 
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)

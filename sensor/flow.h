@@ -81,10 +81,8 @@ void flow_table_destroy(struct flow_table *table);
 
 const struct flow_counters *flow_table_counters(const struct flow_table *table);
 
-/*
- * The key of a segment's connection; *src_end: which end sent it.
- */
-struct flow_key flow_key_of(const struct tcp_segment *segment, uint8_t tap, uint8_t *src_end);
+/* Writes the key of a segment's connection; returns which end of it sent the segment. */
+uint8_t flow_key_of(const struct tcp_segment *segment, uint8_t tap, struct flow_key *key);
 
 /* Random factors of a hash of keys: one for each 32-bit word of a key, and the first. */
 struct flow_hash {

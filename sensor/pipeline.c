@@ -595,8 +595,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	const struct tcp_segment *segment = &p->packet->segment;
 	const uint16_t interface = p->packet->interface;
 	const bool opens = (segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
-	uint8_t src_end;
-	struct view_choice choice = {.key = flow_key_of(segment, p->packet->tap, &src_end)};
+	struct view_choice choice = {.flow = NULL};
+	const uint8_t src_end = flow_key_of(segment, p->packet->tap, &choice.key);
 
 	p->stage = STAGE_IDLE;
 	p->place.cause = CAUSE_PACKET;
@@ -638,8 +638,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 /* The segment of a view that is quiet goes into the connection's first view as well. */
 static bool copy_push(struct pipeline *p, struct stream_event *event)
 {
-	uint8_t src_end;
-	struct flow_key key = flow_key_of(&p->packet->segment, p->packet->tap, &src_end);
+	struct flow_key key;
+	const uint8_t src_end = flow_key_of(&p->packet->segment, p->packet->tap, &key);
 	struct flow *first = flow_find(p->flows, &key);
 
 	p->stage = STAGE_IDLE;

@@ -3,13 +3,14 @@
 # Measures stripwatch beside a bare libpcap loop and whichever peers are installed.
 #
 #   tests/bench/compare.sh [--build DIR] [--rounds N] [--programs "NAME..."]
-#                          [--small | --span | --capture FILE]
+#                          [--small | --span | --capture FILE] [--filter EXPRESSION]
 #   tests/bench/compare.sh [--build DIR] --instructions [--update]
 #
 # All programs read the same capture in turn, round after round, so that what else the machine
 # does meets all of them. CPU is user and system time of the whole process, wall is what passed
 # meanwhile; the ratios are those of the medians, and the spread goes from the least to the
 # most. two_workers is stripwatch with --workers 2.
+# --filter is a capture filter for those that take one: bare_loop, stripwatch, tcpdump, tcpflow.
 # --instructions counts, by callgrind, what a fixed small capture takes for each packet and
 # compares it with tests/bench/instructions.tsv: exact, where seconds are not.
 set -euo pipefail
@@ -20,6 +21,7 @@ rounds=5
 mode=mail
 wanted='bare_loop stripwatch two_workers tcpdump libnids tcpflow ndpiReader suricata tshark' # the yardstick is first
 capture=
+filter=
 update=false
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -30,8 +32,9 @@ while [ $# -gt 0 ]; do
 	--small) mode=small ;;
 	--span) mode=span ;;
 	--instructions) mode=instructions ;;
+	--filter) filter=$2; shift ;;
 	--update) update=true ;;
-	*) sed -n '3,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	*) sed -n '3,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 	shift
 done
