@@ -28,6 +28,7 @@ static void clear_end(struct smtp_session *s, const struct smtp_context *context
 	line_free(&clear->line[SIDE_SERVER], budget);
 	smtp_queue_free(&clear->queue, budget);
 	budget_free(budget, clear->held, clear->held_cap);
+	budget_free(budget, clear->beginning, sizeof *clear->beginning);
 	budget_free(budget, clear, sizeof *clear);
 	s->clear = NULL;
 }
@@ -180,31 +181,43 @@ static void session_gap(struct smtp_session *s, const struct smtp_context *conte
 
 /* ---- events ---- */
 
+static void beginning_drop(struct smtp_clear *clear, struct budget *budget)
+{
+	budget_free(budget, clear->beginning, sizeof *clear->beginning);
+	clear->beginning = NULL;
+}
+
 /* Until SMTP is spoken: what the session is may have to be told by its first bytes. */
-static void remember_first(struct smtp_session *s, const struct stream_event *event)
+static void remember_first(struct smtp_session *s, const struct smtp_context *context,
+			   const struct stream_event *event)
 {
 	enum side side = event->side;
 	struct smtp_clear *clear = s->clear;
 	if (clear == NULL || s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0)
 		return;
-	if (clear->first_len[SIDE_CLIENT] == 0 && clear->first_len[SIDE_SERVER] == 0)
-		clear->server_first = side == SIDE_SERVER;
-	struct span bytes = span_head(event->bytes, SMTP_FIRST_BYTES - clear->first_len[side]);
+	if (clear->beginning == NULL) {
+		clear->beginning = budget_calloc(context->budget, 1, sizeof *clear->beginning);
+		if (clear->beginning == NULL)
+			return; /* counted by the budget */
+		clear->beginning->server_first = side == SIDE_SERVER;
+	}
+	struct smtp_beginning *beginning = clear->beginning;
+	struct span bytes = span_head(event->bytes, SMTP_FIRST_BYTES - beginning->len[side]);
 	if (bytes.len > 0)
-		memcpy(clear->first[side] + clear->first_len[side], bytes.ptr, bytes.len);
-	clear->first_len[side] = (uint8_t)(clear->first_len[side] + bytes.len);
+		memcpy(beginning->bytes[side] + beginning->len[side], bytes.ptr, bytes.len);
+	beginning->len[side] = (uint8_t)(beginning->len[side] + bytes.len);
 }
 
 struct span smtp_session_first_bytes(const struct smtp_session *s, enum side side)
 {
-	if (s->clear == NULL)
+	if (s->clear == NULL || s->clear->beginning == NULL)
 		return no_bytes;
-	return span_of(s->clear->first[side], s->clear->first_len[side]);
+	return span_of(s->clear->beginning->bytes[side], s->clear->beginning->len[side]);
 }
 
 bool smtp_session_server_first(const struct smtp_session *s)
 {
-	return s->clear != NULL && s->clear->server_first;
+	return s->clear != NULL && s->clear->beginning != NULL && s->clear->beginning->server_first;
 }
 
 void smtp_session_event(struct smtp_session *s, const struct smtp_context *context,
@@ -213,7 +226,7 @@ void smtp_session_event(struct smtp_session *s, const struct smtp_context *conte
 	switch (event->kind) {
 	case STREAM_DATA:
 		s->side_seen[event->side] = true;
-		remember_first(s, event);
+		remember_first(s, context, event);
 		if (event->side == SIDE_CLIENT)
 			session_client_bytes(s, context, event->bytes);
 		else
@@ -235,7 +248,11 @@ void smtp_session_event(struct smtp_session *s, const struct smtp_context *conte
 	case STREAM_RST:
 		break; /* the close tells how it ended */
 	}
-	if (s->clear != NULL && clear_is_settled(s))
+	if (s->clear == NULL)
+		return;
+	if (s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0)
+		beginning_drop(s->clear, context->budget);
+	if (clear_is_settled(s))
 		clear_end(s, context);
 }
 

@@ -103,6 +103,13 @@ struct smtp_doubt {
 	bool unanswered_seen; /* a reply came while a hole headed the queue */
 };
 
+/* The first bytes of both sides. */
+struct smtp_beginning {
+	uint8_t bytes[2][SMTP_FIRST_BYTES];
+	uint8_t len[2];
+	bool server_first;
+};
+
 /* What a session needs only while it is in the clear: from the first byte to an upgrade. */
 struct smtp_clear {
 	struct line_reader line[2];
@@ -124,9 +131,7 @@ struct smtp_clear {
 	uint8_t *held; /* client bytes behind DATA or STARTTLS that wait for the reply, then the
 			  ClientHello that waits for the server's */
 	uint32_t held_len, held_cap;
-	uint8_t first[2][SMTP_FIRST_BYTES]; /* the beginning, until it is known to be SMTP */
-	uint8_t first_len[2];
-	bool server_first;
+	struct smtp_beginning *beginning; /* until it is known to be SMTP; NULL: nothing is kept */
 };
 
 struct smtp_session {
@@ -189,7 +194,8 @@ void smtp_session_settle(struct smtp_session *session);
 /* The outcome as far as it can be told now. */
 enum session_outcome smtp_session_outcome(const struct smtp_session *session);
 
-/* The beginning of a side, at most SMTP_FIRST_BYTES; empty once TLS is up. Who spoke first. */
+/* The beginning of a side, at most SMTP_FIRST_BYTES; empty once SMTP was spoken. Who spoke first.
+ */
 struct span smtp_session_first_bytes(const struct smtp_session *session, enum side side);
 bool smtp_session_server_first(const struct smtp_session *session);
 

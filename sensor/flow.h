@@ -27,9 +27,10 @@ struct flow_key {
 };
 
 /*
- * Three cache lines: what the lookup compares and the clock needs; the stream, which is all
- * that a segment changes that needs no look; and the rest. A table of a million connections
- * is larger than any cache, so each line that a packet touches is a wait for memory.
+ * In the order of use: what the lookup compares and the clock needs; the stream, which is all
+ * that a segment changes that needs no look; what is counted; the rest. A table of a million
+ * connections is larger than any cache, so each line that a packet touches is a wait for
+ * memory.
  */
 struct flow {
 	uint32_t chain; /* next in its bucket */
