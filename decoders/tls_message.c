@@ -87,10 +87,12 @@ bool tls_buffer_append(struct tls_side *side, struct budget *budget, struct span
 {
 	size_t need = side->buffer_len + bytes.len; /* both at most TLS_MESSAGE_MAX */
 	if (need > side->buffer_cap) {
-		/* Grows with what came, not with what was announced. */
+		/* Grows with what came, not with what was announced; to that at most. */
 		size_t cap = side->buffer_cap > 0 ? side->buffer_cap : BUFFER_FIRST;
 		while (cap < need)
 			cap *= 2;
+		if (cap > side->message_len && side->message_len >= need)
+			cap = side->message_len;
 		uint8_t *grown = budget_resize(budget, side->buffer, side->buffer_cap, cap);
 		if (grown == NULL)
 			return false;
