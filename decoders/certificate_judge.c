@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decoders/addr.h"
+#include "decoders/certificate.h"
+
+enum {
+	STRONG_RSA_BITS = 2048, /* NIST SP 800-131A */
+	STRONG_EC_BITS = 224,
+};
+
+const char *certificate_problem_word(unsigned bit)
+{
+	static const char *const words[] = {
+#define CERTIFICATE_PROBLEM(symbol, word, meaning) [CERTIFICATE_PROBLEM_BIT_##symbol] = word,
+#include "decoders/certificate_problems.def"
+	};
+	return bit < CERTIFICATE_PROBLEM_COUNT ? words[bit] : "";
+}
+
+const char *certificate_problem_meaning(unsigned bit)
+{
+	static const char *const meanings[] = {
+#define CERTIFICATE_PROBLEM(symbol, word, meaning) [CERTIFICATE_PROBLEM_BIT_##symbol] = meaning,
+#include "decoders/certificate_problems.def"
+	};
+	return bit < CERTIFICATE_PROBLEM_COUNT ? meanings[bit] : "";
+}
+
+static struct span without_final_dot(struct span name)
+{
+	return name.len > 1 && name.ptr[name.len - 1] == '.' ? span_head(name, name.len - 1) : name;
+}
+
+bool certificate_name_matches(struct span pattern, struct span name)
+{
+	pattern = without_final_dot(pattern);
+	name = without_final_dot(name);
+	if (pattern.len == 0 || name.len == 0)
+		return false;
+	if (pattern.len < 3 || pattern.ptr[0] != '*' || pattern.ptr[1] != '.')
+		return span_equal_nocase(pattern, name);
+	/* "*" is one whole label, not an empty one, and never of an address. */
+	struct ip_addr addr;
+	if (ip_addr_parse((const char *)name.ptr, name.len, &addr))
+		return false;
+	size_t label = 0;
+	while (label < name.len && name.ptr[label] != '.')
+		label++;
+	struct span parent = span_skip(pattern, 1);
+	/* "*.com" would be every name there is: at least two labels have to stand fast. */
+	return label > 0 && memchr(parent.ptr + 1, '.', parent.len - 1) != NULL &&
+	       span_equal_nocase(parent, span_skip(name, label));
+}
+
+static bool any_name_matches(const struct certificate_info *info, struct span name)
+{
+	for (unsigned i = 0; i < info->name_count; i++)
+		if (certificate_name_matches(info->names[i], name))
+			return true;
+	return !info->has_dns_name && certificate_name_matches(info->common_name, name);
+}
+
+static bool weak_integer_key(enum certificate_key key)
+{
+	return key == CERTIFICATE_KEY_RSA || key == CERTIFICATE_KEY_DSA ||
+	       key == CERTIFICATE_KEY_DH;
+}
+
+uint32_t certificate_judge(const struct certificate_info *info, int64_t time_s,
+			   const struct span *names, size_t name_count)
+{
+	uint32_t problems = 0;
+	if (time_s > info->not_after)
+		problems |= CERTIFICATE_EXPIRED;
+	if (time_s < info->not_before)
+		problems |= CERTIFICATE_NOT_YET_VALID;
+
+	bool match = name_count == 0 || info->names_truncated;
+	for (size_t i = 0; i < name_count && !match; i++)
+		match = any_name_matches(info, names[i]);
+	if (!match)
+		problems |= CERTIFICATE_NAME_MISMATCH;
+
+	if (!info->self_signed && info->signature_hash == CERTIFICATE_HASH_OLD)
+		problems |= CERTIFICATE_MD5_SIGNATURE;
+	if (!info->self_signed && info->signature_hash == CERTIFICATE_HASH_SHA1)
+		problems |= CERTIFICATE_SHA1_SIGNATURE;
+	if (weak_integer_key(info->key) && info->key_bits < STRONG_RSA_BITS)
+		problems |= CERTIFICATE_WEAK_RSA_KEY;
+	if (info->key == CERTIFICATE_KEY_EC && info->key_bits < STRONG_EC_BITS)
+		problems |= CERTIFICATE_WEAK_EC_KEY;
+	return problems;
+}
