@@ -92,7 +92,7 @@ struct options {
 	uint64_t suppression_window; /* seconds */
 	uint64_t fallback_window;    /* seconds */
 
-	char *alerts; /* "-" also for --json of replay and watch */
+	char *alerts;          /* "-" also for --json of replay and watch */
 	const char *syslog;    /* socket, or NULL */
 	unsigned alert_format; /* 1 + enum alert_format */
 	bool json;
