@@ -129,10 +129,7 @@ void history_path_finding(const struct path_state *path, struct finding *finding
 /* So often a server or client learnt; their "changed" says at which of them they did last. */
 uint64_t history_changes(const struct history *history);
 
-/*
- * For the store behind it (alerts/baseline_store.h): every server, from the least to
- * the most recently seen; NULL begins, NULL ends.
- */
+/* Every server, from the least to the most recently seen; NULL begins, NULL ends. */
 const struct server_memory *history_next_server(const struct history *history,
 						const struct server_memory *after);
 

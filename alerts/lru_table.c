@@ -108,11 +108,6 @@ void lru_table_destroy(struct lru_table *table)
 	budget_free(table->budget, table, sizeof *table);
 }
 
-uint32_t lru_table_count(const struct lru_table *table)
-{
-	return table->count;
-}
-
 bool lru_table_full(const struct lru_table *table)
 {
 	return table->count == table->cap;

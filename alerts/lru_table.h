@@ -25,7 +25,6 @@ struct lru_table *lru_table_create(struct budget *budget, const struct siphash_k
 /* What the values own must have been given back. NULL is allowed. */
 void lru_table_destroy(struct lru_table *table);
 
-uint32_t lru_table_count(const struct lru_table *table);
 bool lru_table_full(const struct lru_table *table);
 
 /* The value under key, or NULL. Its place in the order is not changed. */

@@ -121,25 +121,6 @@ enum parse_result outbox_record_decode(struct span bytes, struct outbox_record *
 	return PARSE_DONE;
 }
 
-size_t outbox_record_find(struct span bytes)
-{
-	size_t offset = 0;
-
-	while (offset < bytes.len) {
-		const uint8_t *mark =
-		    memmem(bytes.ptr + offset, bytes.len - offset, RECORD_MARK, 4);
-		if (mark == NULL)
-			return bytes.len;
-		struct outbox_record record;
-		size_t size;
-		offset = (size_t)(mark - bytes.ptr);
-		if (outbox_record_decode(span_skip(bytes, offset), &record, &size) == PARSE_DONE)
-			return offset;
-		offset++;
-	}
-	return bytes.len;
-}
-
 void outbox_segment_header_encode(const struct outbox_segment_header *header,
 				  uint8_t out[OUTBOX_SEGMENT_HEADER_SIZE])
 {

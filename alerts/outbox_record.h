@@ -64,9 +64,6 @@ size_t outbox_record_encode(const struct outbox_record *record, uint8_t *out);
 enum parse_result outbox_record_decode(struct span bytes, struct outbox_record *record,
 				       size_t *size);
 
-/* Offset of the first whole, valid record in bytes, or bytes.len when there is none. */
-size_t outbox_record_find(struct span bytes);
-
 void outbox_segment_header_encode(const struct outbox_segment_header *header,
 				  uint8_t out[OUTBOX_SEGMENT_HEADER_SIZE]);
 

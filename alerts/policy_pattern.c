@@ -110,14 +110,3 @@ bool pattern_read_domain(struct span text, struct pattern *pattern)
 	pattern->name = pattern_is_name(text) ? lower_copy(text) : NULL;
 	return pattern->name != NULL;
 }
-
-bool pattern_matches_mx(const char *pattern, struct span name)
-{
-	if (pattern[0] == '*') {
-		size_t dot = 0;
-		while (dot < name.len && name.ptr[dot] != '.')
-			dot++;
-		return dot > 0 && pattern_matches_name(pattern + 2, span_skip(name, dot + 1));
-	}
-	return pattern_matches_name(pattern, name);
-}

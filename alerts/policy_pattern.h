@@ -43,7 +43,4 @@ bool pattern_read_domain(struct span text, struct pattern *pattern);
 /* "*.example.org" stands for every name below example.org. A final dot does not count. */
 bool pattern_matches_name(const char *pattern, struct span name);
 
-/* RFC 8461 4.1: "*." stands for one label. */
-bool pattern_matches_mx(const char *pattern, struct span name);
-
 #endif

@@ -33,12 +33,4 @@ struct demand *policy_add_demand(struct policy *policy);
 bool policy_read_sts_folder(struct policy *policy, const char *folder,
 			    char error[POLICY_ERROR_MAX]);
 
-/*
- * Reads the text of one (RFC 8461 3.2) into mode and mx. False: *line (from 1,
- * or 0 for the whole), *key and *reason say what is wrong; they live as long as
- * the program.
- */
-bool policy_read_sts(struct span text, struct demand *demand, size_t *line, const char **key,
-		     const char **reason);
-
 #endif

@@ -55,7 +55,11 @@ static bool read_mode(struct span value, enum sts_mode *mode)
 	return true;
 }
 
-bool policy_read_sts(struct span text, struct demand *demand, size_t *line, const char **key,
+/*
+ * Reads the text of one (RFC 8461 3.2) into mode and mx. False: *line (from 1, or 0 for the
+ * whole), *key and *reason say what is wrong; they live as long as the program.
+ */
+static bool read_sts(struct span text, struct demand *demand, size_t *line, const char **key,
 		     const char **reason)
 {
 	bool version = false, mode = false, max_age = false;
@@ -158,7 +162,7 @@ static bool read_sts_file(struct policy *policy, const char *folder, const char 
 	demand->is_sts = true;
 	if (demand->name == NULL)
 		return fail(error, folder, file, "out of memory");
-	if (policy_read_sts(span_of(bytes, size), demand, &line, &key, &reason))
+	if (read_sts(span_of(bytes, size), demand, &line, &key, &reason))
 		return true;
 	if (line == 0)
 		(void)snprintf(error, POLICY_ERROR_MAX, "%s/%s: %s: %s", folder, file, key, reason);

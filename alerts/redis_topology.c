@@ -107,7 +107,8 @@ struct redis_topology *redis_topology_new(const struct redis_url *url,
 	return topology;
 }
 
-void redis_topology_reset(struct redis_topology *topology)
+/* Closes all links and forgets who serves what. */
+static void reset(struct redis_topology *topology)
 {
 	for (size_t i = 0; i < topology->node_count; i++)
 		redis_link_close(topology->nodes[i].link);
@@ -120,7 +121,7 @@ void redis_topology_free(struct redis_topology *topology)
 	if (topology == NULL)
 		return;
 	if (topology->nodes != NULL)
-		redis_topology_reset(topology);
+		reset(topology);
 	free(topology->nodes);
 	free(topology->owners);
 	free(topology);
@@ -313,7 +314,7 @@ static bool refresh_map(struct redis_topology *topology, struct redis_error *err
 		node->link = NULL;
 	}
 	/* Nodes that are gone for good must not fill the table. */
-	redis_topology_reset(topology);
+	reset(topology);
 	for (size_t i = 0; i < url->seed_count; i++) {
 		size_t seed = (topology->next_seed + i) % url->seed_count;
 		struct redis_link *link =

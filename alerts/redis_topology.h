@@ -40,9 +40,6 @@ struct redis_link *redis_topology_link(struct redis_topology *topology, struct s
 /* The link failed, or its server is not what it was: closes it. */
 void redis_topology_drop(struct redis_topology *topology, struct redis_link *link);
 
-/* Closes all links and forgets who serves what. */
-void redis_topology_reset(struct redis_topology *topology);
-
 /* A MOVED error reply: from now on its node serves its slot. False: it makes no sense. */
 bool redis_topology_moved(struct redis_topology *topology, struct span text);
 

@@ -98,6 +98,19 @@ static struct host *host_get(struct host_table *table, const struct endpoint *en
 	return host;
 }
 
+/* Everything but printable ASCII replaced by '?', for a terminal. */
+static size_t terminal_text(struct span text, char *out, size_t size)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < text.len && len + 1 < size; i++) {
+		uint8_t c = text.ptr[i];
+		out[len++] = c >= 0x20 && c < 0x7f ? (char)c : '?';
+	}
+	if (size > 0)
+		out[len] = '\0';
+	return len;
+}
+
 static void host_count(struct host_table *table, const struct endpoint *endpoint,
 		       const struct session_facts *facts, struct span name)
 {
@@ -149,18 +162,6 @@ uint64_t summary_sessions(const struct summary *summary)
 uint64_t summary_alerts(const struct summary *summary)
 {
 	return summary->alert_count;
-}
-
-size_t terminal_text(struct span text, char *out, size_t size)
-{
-	size_t len = 0;
-	for (size_t i = 0; i < text.len && len + 1 < size; i++) {
-		uint8_t c = text.ptr[i];
-		out[len++] = c >= 0x20 && c < 0x7f ? (char)c : '?';
-	}
-	if (size > 0)
-		out[len] = '\0';
-	return len;
 }
 
 /* Worst first: credentials, then mail in the clear, then what was not upgraded; then by address. */

@@ -13,7 +13,7 @@ struct judging {
 	enum port_class port;
 };
 
-enum port_class verdict_port_class(uint16_t server_port)
+static enum port_class port_class_of(uint16_t server_port)
 {
 	return server_port == 587 || server_port == 465 ? PORT_SUBMISSION : PORT_RELAY;
 }
@@ -467,7 +467,7 @@ void verdict_judge(const struct session_facts *facts, const struct certificate_i
 	    .facts = facts,
 	    .certificate = certificate,
 	    .context = context,
-	    .port = verdict_port_class(facts->server.port),
+	    .port = port_class_of(facts->server.port),
 	};
 	verdict->count = 0;
 	for (unsigned rule = 0; rule < RULE_COUNT; rule++) {

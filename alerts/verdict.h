@@ -55,8 +55,6 @@ enum port_class {
 	PORT_SUBMISSION, /* 587 and 465: credentials, and TLS by default (RFC 8314) */
 };
 
-enum port_class verdict_port_class(uint16_t server_port);
-
 /* What is known of a session's server and client from elsewhere. All false: nothing. */
 struct verdict_context {
 	bool policy_demands_tls;   /* a stated policy demands TLS of this mail or server */

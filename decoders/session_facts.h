@@ -106,7 +106,6 @@ struct session_tls {
 	bool offered_more;       /* the client offered a version above the one negotiated */
 	bool rejected_by_client; /* 1.3: the client's only protected record was alert-sized, and it
 				    closed */
-	bool ecdhe_or_dhe;       /* forward secrecy, TLS 1.2 and below */
 	bool has_ja3, has_ja3s;
 	uint16_t
 	    offered_version; /* highest version the client offered, as on the wire (0x0304 ...) */

@@ -259,12 +259,6 @@ static inline bool stream_handshake_seen(const struct stream *stream)
 	return (stream->flags[0] & stream->flags[1] & both) == both;
 }
 
-/* No SYN of either side was seen. */
-static inline bool stream_midstream(const struct stream *stream)
-{
-	return ((stream->flags[0] | stream->flags[1]) & STREAM_SYN_SEEN) == 0;
-}
-
 /*
  * Accounts for a segment that needs no look: in order, wholly inside skipped
  * bytes (or without any), no flag but ACK and PSH, nothing held. True: done,

@@ -8,7 +8,7 @@ bool tls_is_grease(uint16_t value)
 }
 
 /* Drafts of TLS 1.3 (0x7fNN) are it. */
-uint16_t tls_version_of(uint16_t wire)
+static uint16_t version_of(uint16_t wire)
 {
 	return wire >> 8 == 0x7f ? TLS_VERSION_1_3 : wire;
 }
@@ -40,8 +40,8 @@ static uint16_t highest_version_of(struct span extension)
 	uint16_t highest = 0;
 	while (!list.failed && list.left >= 2) {
 		uint16_t wire = cursor_u16(&list);
-		if (!tls_is_grease(wire) && tls_version_of(wire) > highest)
-			highest = tls_version_of(wire);
+		if (!tls_is_grease(wire) && version_of(wire) > highest)
+			highest = version_of(wire);
 	}
 	return highest;
 }
@@ -161,7 +161,7 @@ bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct 
 	if (!read_extension_block(&c, hello))
 		return false;
 
-	uint16_t version = tls_version_of(hello->legacy_version), group = 0;
+	uint16_t version = version_of(hello->legacy_version), group = 0;
 	bool psk = false;
 	struct cursor extensions = cursor_of(hello->extensions);
 	while (extensions.left > 0) {
@@ -172,7 +172,7 @@ bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct 
 			return false;
 		switch (type) {
 		case EXTENSION_SUPPORTED_VERSIONS:
-			version = tls_version_of(cursor_u16(&field));
+			version = version_of(cursor_u16(&field));
 			break;
 		case EXTENSION_KEY_SHARE:
 			group = cursor_u16(&field);

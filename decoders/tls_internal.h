@@ -75,7 +75,6 @@ void tls_read_handshake(struct tls_conversation *conversation, struct budget *bu
 
 /* ---- tls_hello.c ---- */
 
-uint16_t tls_version_of(uint16_t wire);
 bool tls_read_client_hello(struct span message, struct tls_hello *hello, struct tls_facts *facts);
 bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct tls_facts *facts);
 bool tls_read_sslv2_client_hello(struct span message, struct tls_hello *hello,

@@ -35,11 +35,6 @@ const struct tls_suite *tls_suite_find(uint16_t version, uint16_t code)
 	return find(suites, sizeof suites / sizeof suites[0], code);
 }
 
-bool tls_suite_forward_secret(const struct tls_suite *suite)
-{
-	return suite->key_exchange != TLS_KEY_EXCHANGE_STATIC;
-}
-
 const char *tls_weakness_word(enum tls_weakness weakness)
 {
 	static const char *const words[TLS_WEAKNESS_COUNT] = {

@@ -39,9 +39,6 @@ struct tls_suite {
  */
 const struct tls_suite *tls_suite_find(uint16_t version, uint16_t code);
 
-/* Ephemeral keys: what is recorded today is not read with a key stolen tomorrow. */
-bool tls_suite_forward_secret(const struct tls_suite *suite);
-
 /* "export", "null", "anonymous", "rc4", "rc2", "des", "3des"; "" for NONE. */
 const char *tls_weakness_word(enum tls_weakness weakness);
 

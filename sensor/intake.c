@@ -105,11 +105,6 @@ const struct intake_counters *intake_counters(const struct intake *intake)
 	return &intake->counters;
 }
 
-const struct packet_counters *intake_packet_counters(const struct intake *intake)
-{
-	return &intake->packets.counters;
-}
-
 const struct frag_counters *intake_frag_counters(const struct intake *intake)
 {
 	return &intake->packets.frag.counters;

@@ -76,7 +76,6 @@ void intake_time(struct intake *intake, int64_t time_ns);
 int64_t intake_clock(const struct intake *intake);
 
 const struct intake_counters *intake_counters(const struct intake *intake);
-const struct packet_counters *intake_packet_counters(const struct intake *intake);
 const struct frag_counters *intake_frag_counters(const struct intake *intake);
 const struct budget *intake_budget(const struct intake *intake);
 

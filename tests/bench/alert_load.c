@@ -70,9 +70,10 @@ static bool dump_file(const char *directory, const char *name)
 	while (rest.len > 0) {
 		struct outbox_record record;
 		size_t length;
-		rest = span_skip(rest, outbox_record_find(rest));
-		if (rest.len == 0 || outbox_record_decode(rest, &record, &length) != PARSE_DONE)
-			break;
+		if (outbox_record_decode(rest, &record, &length) != PARSE_DONE) {
+			rest = span_skip(rest, 1);
+			continue;
+		}
 		printf("%llu %s %.*s\n", (unsigned long long)record.sequence,
 		       outbox_severity_word(record.severity), (int)record.id.len,
 		       (const char *)record.id.ptr);
