@@ -23,23 +23,16 @@ static void add_timestamp(struct json *json, const char *key, int64_t time_ns)
 	json_text(json, key, span_of(text, len + 5));
 }
 
-static void add_address(struct json *json, const char *key, const struct ip_addr *addr)
-{
-	char text[IP_ADDR_TEXT];
-	size_t len = ip_addr_text(addr, text);
-	json_text(json, key, span_of(text, len));
-}
-
 static void add_endpoints(struct json *json, const struct alert *alert, struct digester *digester)
 {
 	const struct session_identity *session = &alert->session;
 	char community_id[COMMUNITY_ID_TEXT];
 	if (session->client.addr.version != 0) {
-		add_address(json, "src_ip", &session->client.addr);
+		json_address(json, "src_ip", &session->client.addr);
 		json_u64(json, "src_port", session->client.port);
 	}
 	if (session->server.addr.version != 0) {
-		add_address(json, "dest_ip", &session->server.addr);
+		json_address(json, "dest_ip", &session->server.addr);
 		json_u64(json, "dest_port", session->server.port);
 	}
 	json_word(json, "proto", "TCP");

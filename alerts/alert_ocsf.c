@@ -114,10 +114,8 @@ static void add_finding(struct json *json, const struct alert *alert)
 static void add_endpoint(struct json *json, const char *key, const struct endpoint *endpoint,
 			 struct span name)
 {
-	char text[IP_ADDR_TEXT];
-	size_t len = ip_addr_text(&endpoint->addr, text);
 	json_open_object(json, key);
-	json_text(json, "ip", span_of(text, len));
+	json_address(json, "ip", &endpoint->addr);
 	json_u64(json, "port", endpoint->port);
 	if (name.len > 0)
 		json_wire(json, "hostname", name);

@@ -11,13 +11,6 @@ const char *baseline_version_word(uint16_t version)
 	return version <= 0x0304 ? words[version - 0x0300] : "unknown";
 }
 
-static void add_address(struct json *json, const char *key, const struct ip_addr *address)
-{
-	char text[IP_ADDR_TEXT];
-	(void)ip_addr_text(address, text);
-	json_word(json, key, text);
-}
-
 /* A time; null for never. */
 static void add_seen(struct json *json, const char *key, int64_t time_s)
 {
@@ -30,7 +23,7 @@ static void add_seen(struct json *json, const char *key, int64_t time_s)
 static void add_endpoint(struct json *json, const char *key, const struct endpoint *endpoint)
 {
 	json_open_object(json, key);
-	add_address(json, "ip", &endpoint->addr);
+	json_address(json, "ip", &endpoint->addr);
 	json_u64(json, "port", endpoint->port);
 	json_close_object(json);
 }
@@ -73,7 +66,7 @@ void baseline_json_server(struct json *json, const struct server_memory *server)
 {
 	json_open_object(json, NULL);
 	json_open_object(json, "server");
-	add_address(json, "ip", &server->endpoint.addr);
+	json_address(json, "ip", &server->endpoint.addr);
 	json_u64(json, "port", server->endpoint.port);
 	json_text(json, "name", span_str(server->name));
 	json_close_object(json);
@@ -83,7 +76,7 @@ void baseline_json_server(struct json *json, const struct server_memory *server)
 	json_open_array(json, "client_networks");
 	for (unsigned i = 0; i < server->network_count; i++) {
 		json_open_object(json, NULL);
-		add_address(json, "network", &server->networks[i].network);
+		json_address(json, "network", &server->networks[i].network);
 		json_u64(json, "offers", server->networks[i].offers);
 		json_u64(json, "missing", server->networks[i].missing);
 		json_close_object(json);
@@ -112,7 +105,7 @@ void baseline_json_client(struct json *json, const struct client_exposure *clien
 {
 	json_open_object(json, NULL);
 	json_open_object(json, "client");
-	add_address(json, "ip", &client->client);
+	json_address(json, "ip", &client->client);
 	json_close_object(json);
 	json_u64(json, "sessions", only_day ? client->day_sessions : client->sessions);
 	add_seen(json, "first_seen", client->first_s);

@@ -10,13 +10,6 @@
 
 /* ---- writing ---- */
 
-static void add_address(struct json *json, const char *key, const struct ip_addr *address)
-{
-	char text[IP_ADDR_TEXT];
-	(void)ip_addr_text(address, text);
-	json_word(json, key, text);
-}
-
 static void add_hash(struct json *json, const char *key, uint64_t hash)
 {
 	uint8_t bytes[8];
@@ -56,7 +49,7 @@ static void add_member(struct json *json, const struct server_member *member)
 	json_u64(json, "alternations", member->alternations);
 	json_u64(json, "missing_several", member->missing_several);
 	if (member->missing_network.version != 0)
-		add_address(json, "missing_network", &member->missing_network);
+		json_address(json, "missing_network", &member->missing_network);
 	json_close_object(json);
 }
 
@@ -70,7 +63,7 @@ void baseline_wire_write(struct json *json, const struct server_memory *server)
 	json_open_array(json, "networks");
 	for (unsigned i = 0; i < server->network_count; i++) {
 		json_open_object(json, NULL);
-		add_address(json, "network", &server->networks[i].network);
+		json_address(json, "network", &server->networks[i].network);
 		json_u64(json, "offers", server->networks[i].offers);
 		json_u64(json, "missing", server->networks[i].missing);
 		json_close_object(json);
@@ -83,7 +76,7 @@ void baseline_wire_write(struct json *json, const struct server_memory *server)
 	json_open_array(json, "recent");
 	for (unsigned i = 0; i < server->recent_count; i++) {
 		json_open_object(json, NULL);
-		add_address(json, "client", &server->recent[i].client);
+		json_address(json, "client", &server->recent[i].client);
 		json_i64(json, "offered", server->recent[i].offered_s);
 		json_i64(json, "missing", server->recent[i].missing_s);
 		json_close_object(json);

@@ -137,16 +137,7 @@ static struct span canonical(struct span name, char text[DNS_MEMORY_NAME])
 
 static void *get(struct dns_memory *memory, struct lru_table *table, const uint8_t *key)
 {
-	void *value = lru_table_find(table, key);
-	if (value != NULL) {
-		lru_table_touch(table, value);
-		return value;
-	}
-	if (lru_table_full(table)) {
-		lru_table_remove(table, lru_table_oldest(table));
-		memory->evicted++;
-	}
-	value = lru_table_add(table, key);
+	void *value = lru_table_get(table, key, &memory->evicted);
 	memory->evicted += value == NULL;
 	return value;
 }

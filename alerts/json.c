@@ -47,6 +47,13 @@ void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t l
 	buffer_add_char(json->out, '"');
 }
 
+void json_address(struct json *json, const char *key, const struct ip_addr *address)
+{
+	char text[IP_ADDR_TEXT];
+	(void)ip_addr_text(address, text);
+	json_word(json, key, text);
+}
+
 static void add_utf16_escape(struct buffer *out, uint32_t unit)
 {
 	uint8_t bytes[2] = {(uint8_t)(unit >> 8), (uint8_t)unit};

@@ -12,6 +12,7 @@
 #define ALERTS_JSON_H
 
 #include "alerts/buffer.h"
+#include "decoders/addr.h"
 
 struct json {
 	struct buffer *out;
@@ -104,6 +105,7 @@ void json_i64(struct json *json, const char *key, int64_t value);
 void json_time(struct json *json, const char *key, int64_t time_ns);
 void json_seconds(struct json *json, const char *key, int64_t time_s);
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t len);
+void json_address(struct json *json, const char *key, const struct ip_addr *address);
 
 /* A text of ours: printable ASCII without quote or backslash, written as it is. NULL is null. */
 static inline void json_word(struct json *json, const char *key, const char *word)

@@ -223,6 +223,20 @@ void lru_table_remove(struct lru_table *table, void *value)
 	table->count--;
 }
 
+void *lru_table_get(struct lru_table *table, const uint8_t *key, uint64_t *evicted)
+{
+	void *value = lru_table_find(table, key);
+	if (value != NULL) {
+		lru_table_touch(table, value);
+		return value;
+	}
+	if (lru_table_full(table)) {
+		lru_table_remove(table, lru_table_oldest(table));
+		(*evicted)++;
+	}
+	return lru_table_add(table, key);
+}
+
 void *lru_table_oldest(const struct lru_table *table)
 {
 	return table->oldest == NONE ? NULL : value_of(node_at(table, table->oldest));

@@ -40,6 +40,13 @@ void lru_table_touch(struct lru_table *table, void *value);
  */
 void *lru_table_add(struct lru_table *table, const uint8_t *key);
 
+/*
+ * The value under key, or a new one, in either case the most recently used; where there is
+ * no room the least recently used one, which owns nothing, gives way and is counted. NULL
+ * when out of memory.
+ */
+void *lru_table_get(struct lru_table *table, const uint8_t *key, uint64_t *evicted);
+
 void lru_table_remove(struct lru_table *table, void *value);
 
 /* The order, from the least recently used; NULL: none (further). */

@@ -68,19 +68,12 @@ static void add_list(struct json *json, const char *key, struct span list)
 		json_wire_list(json, key, list);
 }
 
-static void add_address(struct json *json, const char *key, const struct ip_addr *addr)
-{
-	char text[IP_ADDR_TEXT];
-	size_t len = ip_addr_text(addr, text);
-	json_text(json, key, span_of(text, len));
-}
-
 static void add_endpoint(struct json *json, const char *key, const struct endpoint *endpoint,
 			 const struct session_facts *facts, enum side side)
 {
 	json_open_object(json, key);
-	add_address(json, "address", &endpoint->addr);
-	add_address(json, "ip", &endpoint->addr);
+	json_address(json, "address", &endpoint->addr);
+	json_address(json, "ip", &endpoint->addr);
 	json_u64(json, "port", endpoint->port);
 	if (facts != NULL) {
 		json_u64(json, "bytes", facts->bytes[side]);
@@ -170,9 +163,9 @@ void record_add_identity(struct json *json, const struct record_origin *origin,
 		json_open_object(json, "related");
 		json_open_array(json, "ip");
 		if (client)
-			add_address(json, NULL, &identity->client.addr);
+			json_address(json, NULL, &identity->client.addr);
 		if (server)
-			add_address(json, NULL, &identity->server.addr);
+			json_address(json, NULL, &identity->server.addr);
 		json_close_array(json);
 		json_close_object(json);
 	}

@@ -88,20 +88,6 @@ static void endpoint_key(const struct endpoint *endpoint, uint8_t key[19])
 	key[18] = (uint8_t)(endpoint->port & 0xff);
 }
 
-static void *get(struct tap_match *match, struct lru_table *table, const uint8_t *key)
-{
-	void *value = lru_table_find(table, key);
-	if (value != NULL) {
-		lru_table_touch(table, value);
-		return value;
-	}
-	if (lru_table_full(table)) {
-		lru_table_remove(table, lru_table_oldest(table));
-		match->evicted++;
-	}
-	return lru_table_add(table, key);
-}
-
 static struct tap_session *find(const struct tap_match *match, uint32_t tap, uint64_t session)
 {
 	uint8_t key[SESSION_KEY];
@@ -174,7 +160,7 @@ static void match_connection(struct tap_match *match, struct tap_session *sessio
 	uint8_t key[CONNECTION_KEY];
 	endpoint_key(&facts->client, key);
 	endpoint_key(&facts->server, key + 19);
-	struct candidates *candidates = get(match, match->connections, key);
+	struct candidates *candidates = lru_table_get(match->connections, key, &match->evicted);
 	if (candidates == NULL)
 		return;
 	struct tap_session *other = counterpart(match, candidates, session, TAP_CONNECTION_NS);
@@ -195,7 +181,7 @@ static void match_names(struct tap_match *match, struct tap_session *session,
 	uint64_t hash = siphash(&match->key, client) * 31 + siphash(&match->key, server);
 	uint8_t key[NAMES_KEY];
 	memcpy(key, &hash, sizeof hash);
-	struct candidates *candidates = get(match, match->names, key);
+	struct candidates *candidates = lru_table_get(match->names, key, &match->evicted);
 	if (candidates == NULL)
 		return;
 	struct tap_session *other = counterpart(match, candidates, session, TAP_MATCH_NS);
@@ -303,7 +289,7 @@ bool tap_match_compare(struct tap_match *match, const struct observation *observ
 	uint8_t key[SESSION_KEY];
 	session_key(facts->tap, facts->id, key);
 	bool first = lru_table_find(match->sessions, key) == NULL;
-	struct tap_session *session = get(match, match->sessions, key);
+	struct tap_session *session = lru_table_get(match->sessions, key, &match->evicted);
 	if (session == NULL)
 		return false;
 	if (first) {
