@@ -68,7 +68,7 @@ static bool entry_copy(struct deferred *deferred, struct entry *entry, const str
 	const struct session_text *text = &observation->facts.text;
 	size_t details =
 	    alert->detail_count < DEFERRED_DETAILS ? alert->detail_count : DEFERRED_DETAILS;
-	entry->size = 1U + text->cap + observation->dialogue.len + observation->packets.len;
+	entry->size = 1U + text->len + observation->dialogue.len + observation->packets.len;
 	for (size_t i = 0; i < details; i++)
 		entry->size += alert->details[i].text.len;
 	entry->bytes = budget_alloc(deferred->budget, entry->size);
@@ -77,9 +77,10 @@ static bool entry_copy(struct deferred *deferred, struct entry *entry, const str
 	size_t at = 0;
 	entry->alert = *alert;
 	entry->observation = *observation;
-	if (text->cap > 0)
-		entry->observation.facts.text.bytes = (char *)entry->bytes;
-	(void)keep(entry, &at, span_of(text->bytes, text->cap));
+	/* Of the block of texts what is used: behind it may be nothing (observation_queue.h). */
+	entry->observation.facts.text.bytes = (char *)entry->bytes;
+	entry->observation.facts.text.cap = text->len;
+	(void)keep(entry, &at, span_of(text->bytes, text->len));
 	entry->observation.dialogue = keep(entry, &at, observation->dialogue);
 	entry->observation.packets = keep(entry, &at, observation->packets);
 	for (size_t i = 0; i < details; i++) {

@@ -105,6 +105,7 @@ bool observation_queue_put(struct observation_queue *queue, const struct observa
 		return false;
 	message->is_dns = false;
 	message->observation = *observation;
+	message->observation.facts.text.cap = text->len; /* what follows is another's */
 	uint8_t *at = (uint8_t *)(message + 1);
 	at = append(at, text->bytes, text->len);
 	at = append(at, observation->dialogue.ptr, observation->dialogue.len);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define S INT64_C(1000000000)
 
@@ -23,7 +24,16 @@ static bool add(struct deferred *deferred, uint64_t id, int64_t due_ns)
 					       {.name = "tap_a_starttls_reply", .number = 454}};
 	alert.details = details;
 	alert.detail_count = 2;
+	/* As it comes out of a worker's queue: there is nothing behind the texts. */
+	struct session_text *text = &observation.facts.text;
+	char *grown = text->bytes, *exact = malloc(text->len);
+	cr_assert_not_null(exact);
+	memcpy(exact, grown, text->len);
+	cr_assert_gt(text->cap, text->len);
+	text->bytes = exact;
 	bool added = deferred_add(deferred, &alert, due_ns);
+	free(exact);
+	text->bytes = grown;
 	memset(dialogue, 'x', sizeof dialogue);
 	memset(detail, 'x', sizeof detail);
 	session_facts_free_text(&observation.facts, &budget);

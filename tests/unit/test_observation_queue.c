@@ -17,6 +17,7 @@ static struct observation make(uint64_t i)
 	struct observation o = {.place = {.step = i}, .time_ns = (int64_t)i};
 	o.facts.text.bytes = (char *)filling + i % 100;
 	o.facts.text.len = (uint16_t)(mixed >> 40 & 0x3ff);
+	o.facts.text.cap = (uint16_t)((o.facts.text.len + 31) & ~31);
 	o.dialogue = span_of(filling + i % 77, mixed >> 50);
 	if (i % 50 == 0)
 		o.packets = span_of(filling, LARGEST - 20000);
@@ -34,6 +35,7 @@ static void check(struct observation_queue *queue, uint64_t i)
 	cr_assert_null(answers);
 	cr_assert_eq(got->time_ns, expected.time_ns);
 	cr_assert_eq(got->facts.text.len, expected.facts.text.len);
+	cr_assert_eq(got->facts.text.cap, got->facts.text.len, "only the texts were copied");
 	cr_assert_eq(memcmp(got->facts.text.bytes, expected.facts.text.bytes, expected.facts.text.len), 0);
 	cr_assert(span_equal(got->dialogue, expected.dialogue));
 	cr_assert(span_equal(got->packets, expected.packets));
