@@ -217,7 +217,7 @@ static bool same_record(const struct dns_tlsa_record *a, const struct dns_tlsa_r
 	       a->has_data == b->has_data && memcmp(a->data, b->data, sizeof a->data) == 0;
 }
 
-/* Records of one answer belong together; those of an earlier one are replaced. */
+/* Records of one answer belong together; those of an earlier one, of any port, are replaced. */
 static void learn_tlsa(struct dns_memory *memory, const struct dns_fact *fact, enum dns_trust trust,
 		       int64_t time_ns)
 {
@@ -229,8 +229,7 @@ static void learn_tlsa(struct dns_memory *memory, const struct dns_fact *fact, e
 		return;
 	if (host->tlsa_learnt_ns != time_ns || host->tlsa_port != fact->port) {
 		/* What is forged later may not weaken what a resolver vouched for. */
-		if (trust < host->tlsa.trust && host->tlsa_until_ns > time_ns &&
-		    host->tlsa_port == fact->port)
+		if (trust < host->tlsa.trust && host->tlsa_until_ns > time_ns)
 			return;
 		host->tlsa = (struct dns_tlsa){.trust = trust};
 		host->tlsa_learnt_ns = time_ns;

@@ -7,8 +7,11 @@
  * Nothing is asked: an answer is known when it went by, for as long as its TTL
  * says (at least a minute, at most a day: resolvers and mail queues are not
  * that exact). An answer is a claim. Who can forge one can make the sensor
- * demand TLS where nobody did, and so raise an alert too much; nothing that an
- * answer says takes a demand back or silences an alert.
+ * demand TLS where nobody did, and so raise an alert too much; or put other
+ * names or records in the place of those that were known, and so hide an alert
+ * that rests on DNS alone. Records that a resolver vouched for give way only to
+ * such. Nothing that an answer says takes back what a policy file, the baseline
+ * or the session itself shows.
  *
  * Full tables give up what was used least lately, and count it. Names longer
  * than DNS_MEMORY_NAME are not kept.

@@ -83,6 +83,9 @@ Test(dns_memory, tlsa_belongs_to_host_and_port)
 	cr_expect(dns_memory_tlsa(memory, span_str("mx.example"), 25, 4 * S, &tlsa));
 	cr_expect_eq(tlsa.trust, DNS_TRUST_AUTHENTICATED);
 	cr_expect_eq(tlsa.records[0].usage, 3);
+	answers.facts[0].port = 26; /* nor does it by being about another port */
+	dns_memory_learn(memory, &answers, 4 * S);
+	cr_expect(dns_memory_tlsa(memory, span_str("mx.example"), 25, 5 * S, &tlsa));
 	dns_memory_destroy(memory);
 }
 
