@@ -34,10 +34,11 @@ struct baseline_share {
 	struct redis_topology *topology;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t moved; /* a ring has room, the first reading is over, or the end */
+	pthread_cond_t moved; /* a ring has room, the first reading is over, asked, or the end */
 	int cancel_fd;
 	struct ring out, in; /* under lock */
 	bool ready;          /* the first reading is over */
+	bool asked;          /* to exchange now */
 	bool closing, ended;
 	int64_t drain_until_ms;
 	struct baseline_share_counts counts;
@@ -112,6 +113,7 @@ static void hand_over(struct baseline_share *share, const struct server_memory *
 		pthread_cond_wait(&share->moved, &share->lock);
 	}
 	share->counts.read++;
+	pthread_cond_broadcast(&share->moved);
 	pthread_mutex_unlock(&share->lock);
 }
 
@@ -427,6 +429,7 @@ static void written(struct baseline_share *share, size_t count)
 	share->out.first = (share->out.first + (uint32_t)count) % share->out.size;
 	share->out.count -= (uint32_t)count;
 	share->counts.written += count;
+	pthread_cond_broadcast(&share->moved);
 	pthread_mutex_unlock(&share->lock);
 }
 
@@ -547,8 +550,9 @@ static bool wait_for_work(struct baseline_share *share, bool good)
 	int64_t at = now_ms() + pause_ms;
 	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
 	pthread_mutex_lock(&share->lock);
-	while (!share->closing && now_ms() < at)
+	while (!share->closing && !share->asked && now_ms() < at)
 		(void)pthread_cond_timedwait(&share->moved, &share->lock, &until);
+	share->asked = false;
 	bool more = !share->closing || (share->config.write && share->out.count > 0 &&
 					now_ms() < share->drain_until_ms);
 	pthread_mutex_unlock(&share->lock);
@@ -634,6 +638,21 @@ bool baseline_share_put(struct baseline_share *share, const struct server_memory
 	bool taken = ring_put(&share->out, server, true);
 	pthread_mutex_unlock(&share->lock);
 	return taken;
+}
+
+bool baseline_share_wait_room(struct baseline_share *share, unsigned wait_ms)
+{
+	int64_t at = now_ms() + wait_ms;
+	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+	pthread_mutex_lock(&share->lock);
+	share->asked = true;
+	pthread_cond_broadcast(&share->moved);
+	/* Who hands over what was read writes nothing meanwhile. */
+	while (share->out.count == share->out.size && share->in.count == 0 && now_ms() < at)
+		(void)pthread_cond_timedwait(&share->moved, &share->lock, &until);
+	bool moved = share->out.count < share->out.size || share->in.count > 0;
+	pthread_mutex_unlock(&share->lock);
+	return moved;
 }
 
 bool baseline_share_take(struct baseline_share *share, struct baseline_shared *shared)

@@ -55,6 +55,12 @@ struct baseline_share *baseline_share_new(const struct baseline_share_config *co
 /* A copy of what is known of a server, to be written. False: the queue is full, ask again later. */
 bool baseline_share_put(struct baseline_share *share, const struct server_memory *server);
 
+/*
+ * Waits at most wait_ms until something can be put, or has to be taken first: writing begins at
+ * once. False: the time is over.
+ */
+bool baseline_share_wait_room(struct baseline_share *share, unsigned wait_ms);
+
 /* The next that was read. False: none. */
 bool baseline_share_take(struct baseline_share *share, struct baseline_shared *shared);
 

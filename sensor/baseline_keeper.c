@@ -114,18 +114,41 @@ static void take_shared(struct baseline_keeper *keeper, struct history *history)
 	}
 }
 
-/* What was learnt since the last time, as far as it finds room: the rest with the next. */
-static void put_shared(struct baseline_keeper *keeper, struct history *history)
+/* What was learnt since the last time, as far as it finds room. False: there is more. */
+static bool put_shared(struct baseline_keeper *keeper, struct history *history)
 {
 	if (keeper->options->baseline_readonly)
-		return;
+		return true;
 	struct server_memory *server = history_changed_server(history, keeper->shared);
 	for (; server != NULL; server = history_changed_next(history, server)) {
 		if (server->sessions > 0 && !baseline_share_put(keeper->share, server))
-			return;
+			return false;
 		if (server->changed > keeper->shared)
 			keeper->shared = server->changed;
 	}
+	return true;
+}
+
+/* The same, all of it, for as long as Redis takes some now and then. False: logged. */
+static bool put_all_shared(struct baseline_keeper *keeper, struct history *history)
+{
+	while (!put_shared(keeper, history)) {
+		if (!baseline_share_wait_room(keeper->share, LIMIT_REDIS_DRAIN_MS)) {
+			log_line(keeper->log, LOG_ERROR,
+				 "--baseline-redis: Redis takes no more of what was learnt: the "
+				 "servers learnt last are not shared");
+			return false;
+		}
+		take_shared(keeper, history);
+	}
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static bool load_store(struct baseline_keeper *keeper, struct history *history)
@@ -153,8 +176,12 @@ bool baseline_keeper_load(struct baseline_keeper *keeper, struct history *histor
 	keeper->shared = history_changes(history);
 	if (keeper->share == NULL)
 		return good;
+	int64_t begun_ms = now_ms();
 	while (wait && !complete) {
-		if (!baseline_share_wait(keeper->share, LIMIT_BASELINE_WAIT_MS, &complete)) {
+		/* A reading that breaks off begins anew, and so might go on for ever. */
+		bool breaks = baseline_share_counts(keeper->share).failures > 0;
+		if ((breaks && now_ms() - begun_ms >= LIMIT_BASELINE_WAIT_MS) ||
+		    !baseline_share_wait(keeper->share, LIMIT_BASELINE_WAIT_MS, &complete)) {
 			log_line(
 			    keeper->log, LOG_ERROR,
 			    "--baseline-redis: Redis did not say in time what other sensors know");
@@ -167,16 +194,20 @@ bool baseline_keeper_load(struct baseline_keeper *keeper, struct history *histor
 	return good;
 }
 
-bool baseline_keeper_save(struct baseline_keeper *keeper, struct history *history)
+static bool save_store(struct baseline_keeper *keeper, struct history *history)
 {
 	char error[BASELINE_ERROR_MAX];
 	bool good = keeper->store == NULL || keeper->options->baseline_readonly ||
 		    baseline_store_save(keeper->store, history, error);
 	if (!good)
 		log_line(keeper->log, LOG_ERROR, "%s", error);
-	if (keeper->share != NULL)
-		put_shared(keeper, history);
 	return good;
+}
+
+bool baseline_keeper_save(struct baseline_keeper *keeper, struct history *history)
+{
+	bool good = save_store(keeper, history);
+	return (keeper->share == NULL || put_all_shared(keeper, history)) && good;
 }
 
 bool baseline_keeper_upkeep(struct baseline_keeper *keeper, struct history *history,
@@ -189,7 +220,9 @@ bool baseline_keeper_upkeep(struct baseline_keeper *keeper, struct history *hist
 	if (time_ns >= keeper->saved_ns && time_ns - keeper->saved_ns < LIMIT_BASELINE_SAVE_NS)
 		return true;
 	keeper->saved_ns = time_ns;
-	return baseline_keeper_save(keeper, history);
+	if (keeper->share != NULL)
+		(void)put_shared(keeper, history); /* what finds no room comes with the next */
+	return save_store(keeper, history);
 }
 
 bool baseline_keeper_close(struct baseline_keeper *keeper)

@@ -19,8 +19,9 @@ struct baseline_keeper *baseline_keeper_open(const struct options *options, cons
 					     char error[BASELINE_KEEPER_ERROR_MAX]);
 
 /*
- * A history begins: it gets what is known. With wait, also what Redis has, which takes at most
- * LIMIT_BASELINE_WAIT_MS. False: something could not be had, and is logged.
+ * A history begins: it gets what is known. With wait, also what Redis has, as long as something
+ * of it comes every LIMIT_BASELINE_WAIT_MS; where the connection breaks, for about that long in
+ * all. False: something could not be had, and is logged.
  */
 bool baseline_keeper_load(struct baseline_keeper *keeper, struct history *history, bool wait);
 

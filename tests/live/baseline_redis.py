@@ -7,6 +7,7 @@
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -129,6 +130,36 @@ def broken_connections(server):
     expect("whole fields only", all(json.loads(v)["version"] == 1 for v in fields(server).values()))
 
 
+def with_many_servers(path, count):
+    """The first session of QUIET, once with each of so many servers."""
+    data = QUIET.read_bytes()
+    at, packets = 24, []
+    while at < len(data):
+        size = struct.unpack_from("<I", data, at + 8)[0]
+        packets.append(data[at : at + 16 + size])
+        at += 16 + size
+    server = bytes((198, 51, 100, 25))
+    addresses, ports = slice(42, 50), slice(50, 54)  # behind a record's header, Ethernet's and IP's
+    client_port = packets[0][50:52]
+    session = [p for p in packets if client_port in (p[ports][:2], p[ports][2:])]
+    with open(path, "wb") as out:
+        out.write(data[:24])
+        for i in range(count):
+            other = bytes((10, 0, i >> 8, i & 255))
+            # The checksum of the first SYN is wrong, and so those of all: an offloading card's.
+            out.writelines(p[:42] + p[addresses].replace(server, other) + p[50:] for p in session)
+
+
+def more_servers_than_wait_at_once(server, lab):
+    """A replay tells what it learnt of each, however many; the queue holds 2,048."""
+    many = 5000
+    path = lab.path("many.pcap")
+    with_many_servers(path, many)
+    sensor("wide", server.port, path)
+    keys = [k for k in server.call("KEYS", "stripwatch:baseline:server:10.0.*")]
+    expect("all servers are shared", len(keys) == many, len(keys))
+
+
 def main():
     with Lab() as lab:
         server = lab.server("shared")
@@ -139,6 +170,7 @@ def main():
         malformed_fields_do_no_harm(server)
         documented_rights_are_enough(server)
         broken_connections(server)
+        more_servers_than_wait_at_once(server, lab)
         redis_is_away(server, lab)
     print("shared baseline: " + ("passed" if failures == 0 else f"{failures} failed"))
     return failures != 0
