@@ -27,7 +27,6 @@
 
 #define OPTION_END                 0U
 #define OPTION_IF_NAME             2U
-#define OPTION_IF_DESCRIPTION      3U
 #define OPTION_IF_TSRESOL          9U
 #define OPTION_IF_FCSLEN           13U
 #define OPTION_IF_TSOFFSET         14U
@@ -304,9 +303,6 @@ static enum parse_result interface_block(struct capture_format *format, struct s
 		switch (code) {
 		case OPTION_IF_NAME:
 			copy_text(interface->name, value);
-			break;
-		case OPTION_IF_DESCRIPTION:
-			copy_text(interface->description, value);
 			break;
 		case OPTION_IF_TSRESOL:
 			if (value.len >= 1 && !set_resolution(interface, value.ptr[0]))

@@ -28,7 +28,7 @@
 /* Interfaces that one section may describe; more means damage. */
 #define CAPTURE_SECTION_INTERFACES 1024U
 
-/* Room for an interface's name and description with their NUL; longer ones are cut. */
+/* Room for an interface's name with its NUL; a longer one is cut. */
 #define CAPTURE_INTERFACE_TEXT 128U
 
 /*
@@ -43,7 +43,7 @@ enum capture_kind {
 	CAPTURE_KIND_PCAPNG,
 };
 
-/* An interface as the capture describes it. Texts are untrusted bytes, NUL-terminated. */
+/* An interface as the capture describes it. Its name is untrusted bytes, NUL-terminated. */
 struct capture_interface {
 	uint32_t link_type; /* LINKTYPE_ value as in the file */
 	uint32_t snaplen;   /* bytes; 0: no limit */
@@ -54,7 +54,6 @@ struct capture_interface {
 	uint64_t ticks_per_second;
 	int64_t offset_s; /* if_tsoffset: seconds to add */
 	char name[CAPTURE_INTERFACE_TEXT];
-	char description[CAPTURE_INTERFACE_TEXT];
 };
 
 /* State of one capture. Not copied while in use: it owns the table of interfaces. */

@@ -49,7 +49,6 @@ struct live {
 struct interface_name {
 	uint32_t place; /* in its section; tells those without a name apart */
 	char *name;     /* NULL: none */
-	char *description;
 };
 
 struct capture_set {
@@ -136,7 +135,6 @@ void capture_set_close(struct capture_set *set)
 		free(set->roots[i].path);
 	for (uint32_t i = 0; i < set->interface_count; i++) {
 		free(set->interfaces[i].name);
-		free(set->interfaces[i].description);
 	}
 	free(set->interfaces);
 	free(set->heap);
@@ -466,10 +464,7 @@ static uint32_t intern_interface(struct capture_set *set, uint32_t place,
 	*added = (struct interface_name){.place = place};
 	if (interface->name[0] != '\0')
 		added->name = strdup(interface->name);
-	if (interface->description[0] != '\0')
-		added->description = strdup(interface->description);
-	if ((interface->name[0] != '\0' && !added->name) ||
-	    (interface->description[0] != '\0' && !added->description))
+	if (interface->name[0] != '\0' && !added->name)
 		set->counts.unnamed++;
 	return set->interface_count++;
 }
@@ -488,13 +483,6 @@ const char *capture_set_interface_name(const struct capture_set *set, uint32_t i
 	if (interface_id >= set->interface_count)
 		return NULL;
 	return set->interfaces[interface_id].name;
-}
-
-const char *capture_set_interface_description(const struct capture_set *set, uint32_t interface_id)
-{
-	if (interface_id >= set->interface_count)
-		return NULL;
-	return set->interfaces[interface_id].description;
 }
 
 /* ---- the merge ---- */

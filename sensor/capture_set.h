@@ -87,7 +87,6 @@ const struct capture_error *capture_set_error(const struct capture_set *set);
 #define CAPTURE_SET_INTERFACES 4096U
 
 const char *capture_set_interface_name(const struct capture_set *set, uint32_t interface_id);
-const char *capture_set_interface_description(const struct capture_set *set, uint32_t interface_id);
 
 /* The path of a packet's file, valid as long as the set. */
 const char *capture_set_file_path(const struct capture_set *set, uint32_t file_id);
