@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The same alert for consumers that do not speak ECS: Suricata's EVE, and the
- * Open Cybersecurity Schema Framework; and for syslog, CEF. All carry event.id, rule and reason, so that
- * the ECS document can be found again.
+ * Open Cybersecurity Schema Framework; and for syslog, CEF. All carry event.id, rule and reason, so
+ * that the ECS document can be found again.
  */
 #ifndef ALERTS_ALERT_FORMAT_H
 #define ALERTS_ALERT_FORMAT_H

@@ -13,9 +13,9 @@
 #define ALLOW_NAME_MAX 255
 
 struct allow_entry {
-	uint32_t rules; /* a set; 0: any */
+	uint32_t rules;                /* a set; 0: any */
 	struct network client, server; /* version 0: any */
-	uint16_t server_port; /* 0: any */
+	uint16_t server_port;          /* 0: any */
 	/* Server name, ASCII case ignored; ".example.org" covers every name below; "": any. */
 	char name[ALLOW_NAME_MAX + 1];
 };

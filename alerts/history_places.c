@@ -187,9 +187,8 @@ static void say_view(const struct history *history, struct finding *finding,
 							     : "the server's greeting");
 		break;
 	case TAP_DIFFERS_INJECTION:
-		sentence_text(finding, view->injection != 0
-					   ? "plaintext at the beginning of TLS"
-					   : "no plaintext there");
+		sentence_text(finding, view->injection != 0 ? "plaintext at the beginning of TLS"
+							    : "no plaintext there");
 		break;
 	case TAP_DIFFERS_CAPABILITIES:
 		sentence_text(finding, "another list of extensions");

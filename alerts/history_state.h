@@ -35,11 +35,11 @@ struct history {
 	struct lru_table *servers, *failures, *stripped, *clients;
 	struct lru_table *shared; /* struct server_memory; NULL: nothing is shared */
 	struct path_watch *paths;
-	struct tap_match *taps; /* NULL: taps are not compared */
-	uint64_t changes;       /* so often a server or client learnt */
-	int64_t exposed_day;    /* with exposures that were not told yet; 0: none */
-	int64_t told_day;       /* the last one that was */
-	uint64_t raised_lost;   /* sessions behind the last path-downgrade */
+	struct tap_match *taps;           /* NULL: taps are not compared */
+	uint64_t changes;                 /* so often a server or client learnt */
+	int64_t exposed_day;              /* with exposures that were not told yet; 0: none */
+	int64_t told_day;                 /* the last one that was */
+	uint64_t raised_lost;             /* sessions behind the last path-downgrade */
 	struct tap_divergence divergence; /* behind the last tap-divergence */
 	struct history_counts counts;
 };

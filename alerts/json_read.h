@@ -11,7 +11,8 @@ struct json_document;
 struct json_document *json_read(struct span text);
 void json_document_free(struct json_document *document);
 
-/* The string at a path of member names and places in arrays, "source.ip", "list.0.ip"; empty when there is none. Borrowed. */
+/* The string at a path of member names and places in arrays, "source.ip", "list.0.ip"; empty when
+ * there is none. Borrowed. */
 struct span json_read_text(const struct json_document *document, const char *path);
 
 /* The integer at a path. False when there is none. */

@@ -21,8 +21,8 @@ struct lru_table {
 	size_t key_size, value_size, node_size;
 	uint32_t cap, count, used; /* used: nodes that were ever handed out */
 	uint32_t oldest, newest, free;
-	uint32_t latest;       /* found last; NONE: none, or it is gone */
-	bool has_missed;     /* missed is a key that is not there */
+	uint32_t latest; /* found last; NONE: none, or it is gone */
+	bool has_missed; /* missed is a key that is not there */
 	uint8_t missed[LRU_KEY_MAX];
 	uint32_t bucket_count; /* a power of two */
 	uint32_t *buckets;

@@ -58,7 +58,7 @@ struct observation {
 	bool dialogue_evicted; /* its beginning had to give way to others */
 	struct span
 	    packets; /* the session's latest packets, redacted; empty unless evidence is kept */
-	bool packets_evicted; /* earlier ones had to give way to others */
+	bool packets_evicted;                       /* earlier ones had to give way to others */
 	const struct certificate_info *certificate; /* the server's, or NULL */
 };
 

@@ -44,7 +44,7 @@ struct view {
 
 struct violation {
 	const char *reason, *words;
-	const char *policy;  /* name of the demand; NULL: claim says what DNS holds of subject */
+	const char *policy; /* name of the demand; NULL: claim says what DNS holds of subject */
 	const char *claim;
 	struct span subject; /* domain or host; empty: this server */
 	enum confidence confidence;

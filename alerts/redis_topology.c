@@ -163,10 +163,9 @@ static bool ask_sentinel(const struct redis_topology *topology, const struct red
 	if (link == NULL)
 		return false;
 	struct redis_reply *reply = redis_link_call(link, words, 3, 0, error);
-	bool found =
-	    redis_reply_count(reply) == 2 &&
-	    number_parse(redis_reply_text(redis_reply_at(reply, 1)), UINT16_MAX, &port) &&
-	    set_host(master, redis_reply_text(redis_reply_at(reply, 0)), port);
+	bool found = redis_reply_count(reply) == 2 &&
+		     number_parse(redis_reply_text(redis_reply_at(reply, 1)), UINT16_MAX, &port) &&
+		     set_host(master, redis_reply_text(redis_reply_at(reply, 0)), port);
 	if (reply != NULL && !found)
 		explain(error, REDIS_UNREACHABLE, "the sentinel does not know this master");
 	redis_reply_free(reply);

@@ -46,9 +46,9 @@ struct sink_ops {
 /* The head of every sink; the rest is the implementation's. */
 struct sink {
 	const struct sink_ops *ops;
-	bool failed;                /* sticky: something was not delivered */
-	uint64_t refused;           /* documents that were lost, or may be torn */
-	char error[SINK_ERROR_MAX]; /* the first failure, one sentence that names what and why */
+	bool failed;                  /* sticky: something was not delivered */
+	uint64_t refused;             /* documents that were lost, or may be torn */
+	char error[SINK_ERROR_MAX];   /* the first failure, one sentence that names what and why */
 	char warning[SINK_ERROR_MAX]; /* to be logged; whoever does empties it. "": nothing */
 };
 

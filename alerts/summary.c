@@ -231,9 +231,8 @@ static bool print_servers(const struct host_table *table, FILE *out, size_t rows
 	for (size_t i = 0; i < shown; i++) {
 		char label[LABEL_MAX];
 		host_label(&sorted[i], label, sizeof label);
-		fprintf(out,
-			"  %-*s %9" PRIu64 " %8" PRIu64 " %9" PRIu64 " %14" PRIu64 "%s%s\n", width,
-			label, sorted[i].sessions, sorted[i].offered, sorted[i].upgraded,
+		fprintf(out, "  %-*s %9" PRIu64 " %8" PRIu64 " %9" PRIu64 " %14" PRIu64 "%s%s\n",
+			width, label, sorted[i].sessions, sorted[i].offered, sorted[i].upgraded,
 			sorted[i].mails, sorted[i].name[0] != '\0' ? "  " : "", sorted[i].name);
 	}
 	if (table->count > rows)

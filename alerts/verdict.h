@@ -23,7 +23,8 @@
  * sessions, and what was seen against it.
  */
 struct finding_basis {
-	/* A phrase of ours that lives as long as the program. NULL: nothing, and no other is set. */
+	/* A phrase of ours that lives as long as the program. NULL: nothing, and no other is set.
+	 */
 	const char *known;
 	const char *seen;  /* likewise */
 	uint64_t sessions; /* earlier ones that know it; 0: not told, as in all numbers here */

@@ -19,7 +19,8 @@ struct budget {
 	size_t used;      /* bytes that are out, as asked for */
 	size_t peak;      /* the highest used ever */
 	uint64_t refused; /* requests that got NULL */
-	/* Fault injection for tests: when not 0, the request that counts it down to 0 is refused. */
+	/* Fault injection for tests: when not 0, the request that counts it down to 0 is refused.
+	 */
 	uint64_t fail_at;
 };
 

@@ -14,7 +14,7 @@ enum {
  */
 #define WHOLE_AGE_NS INT64_C(1000000000)
 
-#define NO_ENTRY UINT32_MAX
+#define NO_ENTRY     UINT32_MAX
 
 /* A datagram of which something is missing. Its block: the map of units held, then the bytes. */
 struct frag_entry {

@@ -70,7 +70,7 @@ struct frag_table {
 	uint32_t bucket_mask;
 	uint32_t free_head;
 	uint32_t oldest, newest;
-	size_t bytes;  /* held by incomplete datagrams */
+	size_t bytes;                   /* held by incomplete datagrams */
 	uint32_t whole[FRAG_WHOLE_MAX]; /* entries of whole datagrams, plus 1; 0: none */
 	uint32_t whole_next;            /* the place of the next one */
 	uint32_t given;                 /* the entry given out last, plus 1; 0: it is gone */

@@ -17,12 +17,12 @@
 #include "decoders/tcp.h"
 
 enum layer_kind {
-	LAYER_ETHERNET, /* a frame with its addresses, without preamble and check sequence */
-	LAYER_IP,       /* IPv4 or IPv6, as its version field says */
-	LAYER_PPP,      /* from the protocol field, or address and control before it, on */
-	LAYER_MPLS,     /* from the first label on */
+	LAYER_ETHERNET,  /* a frame with its addresses, without preamble and check sequence */
+	LAYER_IP,        /* IPv4 or IPv6, as its version field says */
+	LAYER_PPP,       /* from the protocol field, or address and control before it, on */
+	LAYER_MPLS,      /* from the first label on */
 	LAYER_AGGREGATE, /* an A-MSDU (IEEE 802.11 9.3.2.2), from its first subframe on */
-	LAYER_OTHER,    /* well-formed, and nothing that can hold TCP as far as is known */
+	LAYER_OTHER,     /* well-formed, and nothing that can hold TCP as far as is known */
 };
 
 struct layer {

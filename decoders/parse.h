@@ -6,7 +6,8 @@
 enum parse_result {
 	PARSE_DONE,      /* a whole unit was read */
 	PARSE_MORE,      /* well-formed so far, the rest has not arrived */
-	PARSE_MALFORMED, /* not what the format allows: a fact about the network, no error of ours */
+	PARSE_MALFORMED, /* not what the format allows: a fact about the network, no error of ours
+			  */
 };
 
 #endif

@@ -113,7 +113,7 @@ struct session_tls {
 	uint16_t suite;      /* negotiated cipher suite */
 	uint8_t alert_level[2]; /* first clear alert of each side (enum side); 0: none */
 	uint8_t alert_description[2];
-	uint8_t ja3[16], ja3s[16];      /* MD5 digests */
+	uint8_t ja3[16], ja3s[16];  /* MD5 digests */
 	uint8_t hello_random[2][8]; /* eight bytes of each hello's random, by enum side: the same
 				       only in the same handshake */
 	uint8_t certificate_sha256[32]; /* of the leaf's DER; all zero: none visible */
@@ -163,8 +163,9 @@ struct session_facts {
 	enum session_visibility visibility;
 	enum session_closed_by closed_by; /* meaningful with MILESTONE_CLOSED */
 	uint32_t milestones;              /* enum session_milestone */
-	bool handshake_missing; /* that of TCP was not seen, or a side did not acknowledge the other */
-	bool spoke_smtp;                  /* at least one side spoke SMTP */
+	bool handshake_missing; /* that of TCP was not seen, or a side did not acknowledge the other
+				 */
+	bool spoke_smtp;        /* at least one side spoke SMTP */
 	bool implicit_tls;
 	bool client_quit; /* QUIT was seen */
 	bool concluded;   /* ended by FIN or RST that was seen, not by the capture's end */

@@ -115,10 +115,10 @@ struct smtp_clear {
 	struct line_reader line[2];
 	struct smtp_queue queue;
 	struct smtp_reply reply;
-	bool auth_challenged;   /* a 334 waits for its answer */
-	bool auth_asks_account; /* the 334 asks for LOGIN's account */
-	uint8_t auth_step;      /* answers of the exchange so far */
-	bool auth_early;        /* an answer was sent before the 334 */
+	bool auth_challenged;    /* a 334 waits for its answer */
+	bool auth_asks_account;  /* the 334 asks for LOGIN's account */
+	uint8_t auth_step;       /* answers of the exchange so far */
+	bool auth_early;         /* an answer was sent before the 334 */
 	bool lf_only;            /* the client's DATA line ended in LF alone */
 	bool message_hole;       /* bytes of the message are missing */
 	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */

@@ -87,7 +87,8 @@ bool stream_in_order(struct stream_pool *pool, struct stream *s, enum side from,
 	    segment->payload.len != len || segment->fragments_conflict ||
 	    (segment->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_URG | TCP_ACK)) != TCP_ACK)
 		return false;
-	/* A FIN or an excused byte stands in front of it; the first bytes' checksum is looked at. */
+	/* A FIN or an excused byte stands in front of it; the first bytes' checksum is looked at.
+	 */
 	if (has_flag(s, from, STREAM_FIN_SEEN) || is_excused(s, from) ||
 	    !has_flag(s, from, STREAM_DELIVERED))
 		return false;

@@ -32,8 +32,7 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 		return SYN_NEW; /* the other side was in the middle of something else */
 	}
 	if (idle && is_reply) {
-		bool answers =
-		    !has_flag(s, o, STREAM_SYN_SEEN) || segment->ack == start_seq(s, o);
+		bool answers = !has_flag(s, o, STREAM_SYN_SEEN) || segment->ack == start_seq(s, o);
 		return answers && s->side[x].edge == s->side[x].next ? SYN_OPENS : SYN_IGNORED;
 	}
 	if (idle && !has_flag(s, o, STREAM_SEEN))
@@ -103,8 +102,7 @@ static bool ack_falls_back(const struct stream *s, enum side x, const struct hal
 	const struct stream_side *other = &s->side[side_other(x)];
 	bool says_more = segment->payload_len > 0 || (segment->flags & TCP_FIN) != 0;
 	return other_half->hole.kind == HOLE_ACKED && says_more &&
-	       segment->seq == s->side[x].next &&
-	       seq_diff(segment->ack, other->edge) < 0 &&
+	       segment->seq == s->side[x].next && seq_diff(segment->ack, other->edge) < 0 &&
 	       seq_diff(segment->seq, other_half->acked_from) >= 0;
 }
 

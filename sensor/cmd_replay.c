@@ -27,14 +27,14 @@ struct replay {
 	uint64_t size, consumed; /* bytes of the inputs, for the progress bar; size: --separate */
 	struct progress progress;
 	bool unfit_told;
-	uint32_t named; /* interfaces of the set whose names were told */
+	uint32_t named;           /* interfaces of the set whose names were told */
 	uint32_t link_type;       /* of the last packet, and */
 	bool link_type_read;      /* whether it is one that is read */
 	const char *const *paths; /* inputs, then the sources of taps */
 	size_t path_count;
 	uint32_t tap_file; /* the file that tap belongs to */
 	uint8_t tap;
-	bool *listed;       /* by file of the set: it is in the report; NULL: there is none */
+	bool *listed; /* by file of the set: it is in the report; NULL: there is none */
 };
 
 _Static_assert(LIMIT_TAPS == CAPTURE_SET_INTERFACES + 1, "every interface has a name");

@@ -164,8 +164,10 @@ static int watch(const struct options *options, struct capture_live *live, size_
 		return STATUS_INCOMPLETE;
 	}
 	for (size_t i = 0; i < count && options->taps.count == 0; i++)
-		run_name_interface(run, (uint16_t)(i + 1), capture_live_interface(live, (uint32_t)i));
-	uint64_t packets = watch_until_stopped(run, live, count, options->interfaces.count, &failed);
+		run_name_interface(run, (uint16_t)(i + 1),
+				   capture_live_interface(live, (uint32_t)i));
+	uint64_t packets =
+	    watch_until_stopped(run, live, count, options->interfaces.count, &failed);
 	run_end_world(run, packets);
 	tell_heartbeat(run, live, count);
 	tell_statistics(run, live, count);

@@ -32,7 +32,7 @@ struct flow_table {
 	uint32_t used;      /* indices ever given out */
 	uint32_t free_head; /* chain of indices given back */
 	uint32_t slots[SLOTS];
-	uint32_t due; /* those whose time is over, in the order in which they are given out */
+	uint32_t due;       /* those whose time is over, in the order in which they are given out */
 	int64_t clock_slot; /* the last slot that was worked off, as seconds */
 	bool clock_started;
 	int64_t quiet_until_ns; /* before this time there is nothing for flow_expired() */

@@ -50,9 +50,9 @@ struct intake_config {
 
 struct intake_counters {
 	uint64_t frames, frame_bytes;
-	uint64_t segments;       /* TCP, of any port */
-	uint64_t mail_segments;  /* of those that are followed */
-	uint64_t time_backwards; /* frames older than the clock */
+	uint64_t segments;          /* TCP, of any port */
+	uint64_t mail_segments;     /* of those that are followed */
+	uint64_t time_backwards;    /* frames older than the clock */
 	uint64_t dns_facts_dropped; /* beyond DNS_FACTS_MAX in one answer */
 };
 

@@ -35,8 +35,8 @@ struct judge {
 	struct raised_table raised;
 	struct throttle *throttle;
 	struct deferred *deferred; /* made when taps first differ */
-	struct history *history; /* of the present world */
-	struct dns_memory *dns;  /* likewise; NULL: DNS answers are not looked at */
+	struct history *history;   /* of the present world */
+	struct dns_memory *dns;    /* likewise; NULL: DNS answers are not looked at */
 	struct buffer document, line;
 	struct verdict verdict;
 	int evidence_error; /* errno of the first evidence that could not be written */
@@ -177,8 +177,7 @@ static bool begin_dns(struct judge *judge)
 	dns_memory_destroy(judge->dns);
 	judge->dns = NULL;
 	if (judge->config.dns)
-		judge->dns =
-		    dns_memory_create(&judge->budget, &judge->config.hash_key, &limits);
+		judge->dns = dns_memory_create(&judge->budget, &judge->config.hash_key, &limits);
 	return !judge->config.dns || judge->dns != NULL;
 }
 
@@ -332,8 +331,8 @@ static void tell_day(struct judge *judge, int64_t now_ns, bool finish)
 		return;
 	int64_t begin_ns = day.day * EXPOSURE_DAY_S * 1000000000;
 	struct alert summary = {
-	    .time_ns = finish ? day.last_s * 1000000000
-			      : begin_ns + INT64_C(1000000000) * EXPOSURE_DAY_S,
+	    .time_ns =
+		finish ? day.last_s * 1000000000 : begin_ns + INT64_C(1000000000) * EXPOSURE_DAY_S,
 	    .session = {.start_ns = begin_ns},
 	    .exposed = &day,
 	    .count = day.sessions,

@@ -21,7 +21,7 @@ struct judge_config {
 	const char *sensor; /* observer.name */
 	bool show_addresses;
 	enum alert_format format;
-	uint32_t disabled; /* set of rules that are never raised */
+	uint32_t disabled;                 /* set of rules that are never raised */
 	const struct allow_entry *allowed; /* what it covers is recorded, not alerted; borrowed */
 	size_t allowed_count;
 	bool has_severity[RULE_COUNT];
@@ -29,14 +29,15 @@ struct judge_config {
 	int64_t suppression_ns;             /* 0: nothing is folded */
 	int64_t fallback_window_s;
 	const struct policy *policy; /* who must use TLS, borrowed; NULL: nothing is demanded */
-	bool dns; /* DNS answers are looked at */
-	bool learn;              /* false: what was loaded into the history is all that is known */
+	bool dns;                    /* DNS answers are looked at */
+	bool learn;      /* false: what was loaded into the history is all that is known */
 	bool share;      /* what other sensors know counts as well: history_share() */
 	bool day_at_end; /* the exposures of an unfinished day are summed up when the world ends */
-	const char *evidence;    /* directory, or NULL */
-	const char *const *taps; /* names by session_facts.tap or NULL, borrowed; may be filled later */
+	const char *evidence; /* directory, or NULL */
+	const char *const
+	    *taps; /* names by session_facts.tap or NULL, borrowed; may be filled later */
 	size_t tap_count;
-	bool compare_taps; /* from the start; otherwise once a session has a tap but 0 */
+	bool compare_taps;           /* from the start; otherwise once a session has a tap but 0 */
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 	size_t memory;               /* cap of everything it keeps, bytes */
 	struct sink *const *sinks;   /* borrowed */
@@ -44,14 +45,14 @@ struct judge_config {
 	struct report *report; /* filled as well, borrowed; NULL: none */
 	FILE *lines;           /* readable alerts; NULL: none */
 	bool colours;
-	bool over_progress;    /* a line erases the progress bar first (progress.h) */
+	bool over_progress; /* a line erases the progress bar first (progress.h) */
 };
 
 struct judge_counters {
 	uint64_t raised;          /* findings of sessions */
 	uint64_t sent;            /* alerts that left */
 	uint64_t folded;          /* findings folded into another alert */
-	uint64_t allowed;    /* findings that the allow-list covers */
+	uint64_t allowed;         /* findings that the allow-list covers */
 	uint64_t unrecorded;      /* sessions whose raised rules found no memory */
 	uint64_t oversized;       /* documents that did not fit their buffer, or found no memory */
 	uint64_t unprinted;       /* lines for people that found no memory */

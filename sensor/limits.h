@@ -114,14 +114,15 @@
 #define LIMIT_HISTORY_SESSIONS 65536
 #define LIMIT_HISTORY_PATHS    16384
 /* What DNS answers said: some 30 MB when all is full. A large sender talks to fewer hosts a day. */
-#define LIMIT_DNS_ADDRESSES 16384
-#define LIMIT_DNS_HOSTS     16384
-#define LIMIT_DNS_DOMAINS   32768
-#define LIMIT_HISTORY_CLIENTS  65536 /* that exposed credentials: a bad network has some hundred */
+#define LIMIT_DNS_ADDRESSES   16384
+#define LIMIT_DNS_HOSTS       16384
+#define LIMIT_DNS_DOMAINS     32768
+#define LIMIT_HISTORY_CLIENTS 65536 /* that exposed credentials: a bad network has some hundred */
 /* Servers and clients in the file: those unseen for longest go first. About 400 bytes each. */
 #define LIMIT_BASELINE_SERVERS 1000000
 #define LIMIT_BASELINE_CLIENTS 1000000
-/* What two taps saw is told this long after both sides; so many wait, further ones leave at once. */
+/* What two taps saw is told this long after both sides; so many wait, further ones leave at once.
+ */
 #define LIMIT_TAPS_SETTLE_NS 5000000000LL
 #define LIMIT_DEFERRED       1024
 /* Servers that wait to be shared, in each direction: some 2 MB. */
@@ -202,7 +203,8 @@
 #define LIMIT_SYSLOG_WAIT_MS  10000
 #define LIMIT_SYSLOG_DRAIN_MS 2000
 
-/* The HTML report: alerts told one by one, hosts told apart, inputs listed, its memory, its page. */
+/* The HTML report: alerts told one by one, hosts told apart, inputs listed, its memory, its page.
+ */
 #define LIMIT_REPORT_ALERTS 2000
 #define LIMIT_REPORT_HOSTS  16384
 #define LIMIT_REPORT_INPUTS 4096

@@ -49,7 +49,7 @@ struct pipeline {
 	int64_t beat;
 	bool clock_started;
 	struct observation_place place; /* of what is told next; its step is where the clock is */
-	int64_t time_ns; /* of what is under hand: the packet, or the event */
+	int64_t time_ns;                /* of what is under hand: the packet, or the event */
 	uint64_t ordinal;
 
 	enum pipeline_stage stage;
@@ -409,7 +409,8 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 static bool observe_progress(struct pipeline *p, struct flow *flow, struct observation *o)
 {
 	struct smtp_session *session = flow->session;
-	if (session == NULL || flow->over || flow->quiet || session->facts.milestones == session->observed)
+	if (session == NULL || flow->over || flow->quiet ||
+	    session->facts.milestones == session->observed)
 		return false;
 	if (!session_is_of_interest(p, flow))
 		return false;

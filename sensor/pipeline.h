@@ -24,11 +24,11 @@ struct pipeline_config {
 	const struct certificate_anchors *anchors; /* NULL: none given */
 	struct flow_limits flows;
 	struct stream_limits streams;
-	size_t memory;               /* cap of all of a worker's buffers, bytes */
-	size_t dialogue_ring;        /* bytes */
-	size_t evidence_ring;        /* bytes; 0: no packets are kept */
-	size_t evidence_out;         /* bytes of one observation's packets */
-	size_t certificates;         /* distinct ones that are remembered */
+	size_t memory;        /* cap of all of a worker's buffers, bytes */
+	size_t dialogue_ring; /* bytes */
+	size_t evidence_ring; /* bytes; 0: no packets are kept */
+	size_t evidence_out;  /* bytes of one observation's packets */
+	size_t certificates;  /* distinct ones that are remembered */
 	bool always_dialogue; /* with every observation; otherwise where an alert may want it */
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 };

@@ -34,19 +34,19 @@ struct run {
 	struct sink *sinks[SINKS_MAX];
 	bool told[SINKS_MAX]; /* that it failed */
 	size_t sink_count;
-	struct report_file *report; /* NULL: none is asked for */
+	struct report_file *report;  /* NULL: none is asked for */
 	struct allow_entry *allowed; /* of --allow */
-	char **taps;                /* names, by tap; owned. [0] is no tap, but with --tap */
+	char **taps;                 /* names, by tap; owned. [0] is no tap, but with --tap */
 	size_t tap_count;
-	bool shows_progress;        /* a bar on standard error, a terminal */
-	FILE *people;               /* where alerts and the summary for people go; NULL: nowhere */
-	struct policy *policy;      /* NULL: none is stated */
+	bool shows_progress;   /* a bar on standard error, a terminal */
+	FILE *people;          /* where alerts and the summary for people go; NULL: nowhere */
+	struct policy *policy; /* NULL: none is stated */
 	struct baseline_keeper *keeper; /* of what the history knows */
-	bool complete;                   /* no input was refused, no output failed */
-	struct sink *delivery;      /* the one of sinks that has a heartbeat, or NULL */
-	struct counters past;       /* of the worlds that are over, without the judge's */
-	int64_t started_ns;         /* by the host's clock */
-	int64_t last_packet_ns;     /* packet time, INT64_MIN before the first */
+	bool complete;                  /* no input was refused, no output failed */
+	struct sink *delivery;          /* the one of sinks that has a heartbeat, or NULL */
+	struct counters past;           /* of the worlds that are over, without the judge's */
+	int64_t started_ns;             /* by the host's clock */
+	int64_t last_packet_ns;         /* packet time, INT64_MIN before the first */
 };
 
 static int64_t now_ns(void)
@@ -69,7 +69,8 @@ static bool read_allowed(struct run *run, char *error, size_t size)
 	}
 	for (size_t i = 0; i < list->count; i++) {
 		char reason[256];
-		if (!allow_parse(span_str(list->items[i]), &run->allowed[i], reason, sizeof reason)) {
+		if (!allow_parse(span_str(list->items[i]), &run->allowed[i], reason,
+				 sizeof reason)) {
 			(void)snprintf(error, size, "--allow %s: %s", list->items[i], reason);
 			return false;
 		}
@@ -252,11 +253,11 @@ static void configure_crew(struct run *run)
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
 	    .evidence_out = LIMIT_EVIDENCE_OUT,
 	    .certificates = LIMIT_CERTIFICATES,
-	    .always_dialogue =
-		run->policy != NULL || options->dns || options->taps.count > 1,
+	    .always_dialogue = run->policy != NULL || options->dns || options->taps.count > 1,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */
-	if (getrandom(&run->crew_config.pipeline.hash_key, sizeof run->crew_config.pipeline.hash_key, 0) < 0)
+	if (getrandom(&run->crew_config.pipeline.hash_key,
+		      sizeof run->crew_config.pipeline.hash_key, 0) < 0)
 		log_line(&run->log, LOG_WARNING, "no random numbers: %s", strerror(errno));
 	run->crew_config.intake = (struct intake_config){
 	    .ports = run->crew_config.pipeline.ports,
@@ -306,7 +307,8 @@ static bool open_report(struct run *run, char *error, size_t size)
 {
 	if (run->options->report == NULL)
 		return true;
-	run->report = report_file_open(run->options, &run->crew_config.pipeline.hash_key, error, size);
+	run->report =
+	    report_file_open(run->options, &run->crew_config.pipeline.hash_key, error, size);
 	return run->report != NULL;
 }
 
@@ -344,10 +346,9 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	if (!options->quiet && !options_use_stdout(options))
 		run->people = stdout;
 	bool good = application_abi_ok(error, size) && read_policy(run, error, size) &&
-		    name_taps(run, error, size) &&
-		    read_allowed(run, error, size) && read_anchors(run, error, size) &&
-		    open_baseline(run, error, size) && open_evidence(options, error, size) &&
-		    open_outputs(run, error, size);
+		    name_taps(run, error, size) && read_allowed(run, error, size) &&
+		    read_anchors(run, error, size) && open_baseline(run, error, size) &&
+		    open_evidence(options, error, size) && open_outputs(run, error, size);
 	if (good) {
 		configure_crew(run);
 		good = open_report(run, error, size);
@@ -583,8 +584,8 @@ static void print_summary(struct run *run)
 
 	if (summary_alerts(judge_summary(run->judge)) > 0)
 		fputc('\n', out);
-	fprintf(out, "Packets %" PRIu64 ", sessions %" PRIu64 ", alerts %" PRIu64, run->past.packets,
-		summary_sessions(judge_summary(run->judge)), judged->sent);
+	fprintf(out, "Packets %" PRIu64 ", sessions %" PRIu64 ", alerts %" PRIu64,
+		run->past.packets, summary_sessions(judge_summary(run->judge)), judged->sent);
 	if (run->past.gaps > 0)
 		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->past.gaps,
 			run->past.gap_bytes);

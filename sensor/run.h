@@ -9,9 +9,9 @@
 #define SENSOR_RUN_H
 
 #include "sensor/counters.h"
+#include "sensor/intake.h"
 #include "sensor/log.h"
 #include "sensor/options.h"
-#include "sensor/intake.h"
 
 enum run_kind { RUN_REPLAY, RUN_WATCH };
 

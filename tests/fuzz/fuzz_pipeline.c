@@ -69,9 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    .fcs_len = record->fcs_len,
 			    .time_ns = record->time_ns,
 			    .ordinal = ordinal++,
-			    .interface = format.interface_count > 1
-					     ? (uint16_t)(record->interface + 1)
-					     : 0,
+			    .interface =
+				format.interface_count > 1 ? (uint16_t)(record->interface + 1) : 0,
 			};
 			if (intake_frame(intake, &frame, &packet))
 				pipeline_packet(pipeline, &packet);

@@ -309,7 +309,8 @@ bool transcript_check(const char *path, enum transcript_cut cut, size_t at, char
 		char value[512];
 		char *equals = strchr(t->expect[i], '=');
 		char key[64];
-		size_t key_len = equals != NULL ? (size_t)(equals - t->expect[i]) : strlen(t->expect[i]);
+		size_t key_len =
+		    equals != NULL ? (size_t)(equals - t->expect[i]) : strlen(t->expect[i]);
 		snprintf(key, sizeof key, "%.*s", (int)key_len, t->expect[i]);
 		const char *want = equals != NULL ? equals + 1 : "yes";
 		if (key[0] == '-') {

@@ -27,11 +27,13 @@ Test(change_point, the_quiet_share_sets_how_many_losses_it_takes)
 		for (unsigned n = 0; n < 40; n++)
 			(void)change_point_trial(&test, TRIAL_UPGRADED);
 		unsigned losses = 1;
-		while (losses < 100 && change_point_trial(&test, TRIAL_FAILED) != CHANGE_POINT_ALARM)
+		while (losses < 100 &&
+		       change_point_trial(&test, TRIAL_FAILED) != CHANGE_POINT_ALARM)
 			losses++;
 		cr_expect_eq(losses, cases[i].losses, "case %zu: %u losses", i, losses);
 		unsigned upgraded = 1;
-		while (upgraded < 100 && change_point_trial(&test, TRIAL_UPGRADED) != CHANGE_POINT_RECOVERED)
+		while (upgraded < 100 &&
+		       change_point_trial(&test, TRIAL_UPGRADED) != CHANGE_POINT_RECOVERED)
 			upgraded++;
 		cr_expect_eq(upgraded, 15, "case %zu: %u", i, upgraded);
 	}

@@ -22,8 +22,8 @@ Test(digest, known_vectors)
 	for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
 		uint8_t out[DIGEST_SIZE_MAX];
 		char hex[2 * DIGEST_SIZE_MAX + 1];
-		cr_assert(digest_bytes(digester, vectors[i].algorithm, span_str(vectors[i].text),
-				       out));
+		cr_assert(
+		    digest_bytes(digester, vectors[i].algorithm, span_str(vectors[i].text), out));
 		digest_hex(out, digest_size(vectors[i].algorithm), hex);
 		cr_expect_str_eq(hex, vectors[i].hex, "vector %zu: %s", i, hex);
 	}

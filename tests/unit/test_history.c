@@ -467,8 +467,8 @@ Test(history, without_learning_only_what_was_loaded_counts)
 
 Test(history, full_tables_forget_the_oldest_but_never_a_pinned_server)
 {
-	struct history_config config = history_config_default(
-	    (struct history_limits){.servers = 4, .failures = 4, .sessions = 4, .paths = 4, .clients = 4});
+	struct history_config config = history_config_default((struct history_limits){
+	    .servers = 4, .failures = 4, .sessions = 4, .paths = 4, .clients = 4});
 	struct show show;
 	show_begin(&show, &config);
 	repeat(&show, UPGRADED, 1, 1, 100, 3);
@@ -637,8 +637,8 @@ static void compare_facts(struct show *show, const struct session_facts *inside,
 		facts->tap = tap;
 		facts->id = 1 + tap;
 		facts->start_ns = observation.time_ns;
-		facts->client = (struct endpoint){.addr = {.bytes = {10, 0, 0, 1}, .version = 4},
-						  .port = 4000};
+		facts->client =
+		    (struct endpoint){.addr = {.bytes = {10, 0, 0, 1}, .version = 4}, .port = 4000};
 		facts->server =
 		    (struct endpoint){.addr = {.bytes = {192, 0, 2, 1}, .version = 4}, .port = 25};
 		facts->visibility = VISIBILITY_FULL;
@@ -657,7 +657,8 @@ Test(history, each_difference_of_two_taps_has_its_reason_and_its_words)
 	    .has_ja3 = true, .has_ja3s = true, .version = 0x0301, .offered_version = 0x0302};
 	static const struct session_tls tls13 = {
 	    .has_ja3 = true, .has_ja3s = true, .version = 0x0304, .hello_random = {{0xab}}};
-	static const struct session_tls ssl = {.has_ja3 = true, .has_ja3s = true, .version = 0x0300};
+	static const struct session_tls ssl = {
+	    .has_ja3 = true, .has_ja3s = true, .version = 0x0300};
 	const uint32_t answered = MILESTONE_STARTTLS_REPLY, shown = MILESTONE_CERTIFICATE;
 	const struct {
 		struct session_facts inside, outside;
@@ -676,7 +677,10 @@ Test(history, each_difference_of_two_taps_has_its_reason_and_its_words)
 	     "certificate",
 	     "outside saw certificate fe00000000000000, inside saw certificate 1234"},
 	    {{.tls = tls12}, {.tls = tls10}, "tls-hello", "outside saw TLS 1.0 of TLS 1.1 offered"},
-	    {{.tls = tls13}, {.tls = ssl}, "tls-hello", "inside saw TLS 1.3 of SSL offered, hellos ab"},
+	    {{.tls = tls13},
+	     {.tls = ssl},
+	     "tls-hello",
+	     "inside saw TLS 1.3 of SSL offered, hellos ab"},
 	    {{.injection = INJECTION_SERVER_PIPELINED},
 	     {.injection = 0},
 	     "injection",
@@ -693,7 +697,10 @@ Test(history, each_difference_of_two_taps_has_its_reason_and_its_words)
 	     {.ehlo_sent = 0},
 	     "command",
 	     "outside saw HELO alone, inside saw the command overwritten"},
-	    {{.ehlo_sent = 1, .requested = TRI_TRUE}, {.ehlo_sent = 1, .requested = TRI_TRUE}, NULL, NULL},
+	    {{.ehlo_sent = 1, .requested = TRI_TRUE},
+	     {.ehlo_sent = 1, .requested = TRI_TRUE},
+	     NULL,
+	     NULL},
 	    {{.ehlo_sent = 1, .requested = TRI_TRUE}, {.ehlo_sent = 1}, NULL, NULL},
 	};
 	struct history_config config = history_config_default(roomy);

@@ -36,7 +36,8 @@ static void check(struct observation_queue *queue, uint64_t i)
 	cr_assert_eq(got->time_ns, expected.time_ns);
 	cr_assert_eq(got->facts.text.len, expected.facts.text.len);
 	cr_assert_eq(got->facts.text.cap, got->facts.text.len, "only the texts were copied");
-	cr_assert_eq(memcmp(got->facts.text.bytes, expected.facts.text.bytes, expected.facts.text.len), 0);
+	cr_assert_eq(
+	    memcmp(got->facts.text.bytes, expected.facts.text.bytes, expected.facts.text.len), 0);
 	cr_assert(span_equal(got->dialogue, expected.dialogue));
 	cr_assert(span_equal(got->packets, expected.packets));
 	observation_queue_pop(queue);
@@ -56,7 +57,8 @@ Test(observation_queue, what_goes_in_comes_out)
 	queue_open(&queue);
 	uint64_t put = 0, taken = 0;
 	for (int round = 0; round < 300; round++) {
-		for (struct observation o = make(put); observation_queue_put(&queue, &o); o = make(put))
+		for (struct observation o = make(put); observation_queue_put(&queue, &o);
+		     o = make(put))
 			put++;
 		cr_assert_gt(put, taken + 1, "two of the largest always fit");
 		for (uint64_t half = (put - taken + 1) / 2; half > 0; half--)

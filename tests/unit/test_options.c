@@ -277,8 +277,11 @@ Test(options, help_lists_every_option_of_its_command)
 	const struct {
 		enum command command;
 		unsigned bit;
-	} commands[] = {
-	    {COMMAND_REPLAY, 1}, {COMMAND_WATCH, 2}, {COMMAND_TAIL, 4}, {COMMAND_RULES, 8}, {COMMAND_BASELINE, 16}};
+	} commands[] = {{COMMAND_REPLAY, 1},
+			{COMMAND_WATCH, 2},
+			{COMMAND_TAIL, 4},
+			{COMMAND_RULES, 8},
+			{COMMAND_BASELINE, 16}};
 	const unsigned R = 1, W = 2, T = 4, L = 8, B = 16;
 	const struct {
 		const char *name;

@@ -71,8 +71,8 @@ Test(tls_suites, known_ones)
 		cr_expect_str_eq(suite->name, known[i].name);
 		cr_expect_str_eq(tls_weakness_word(suite->weakness), known[i].weakness, "%s",
 				 known[i].name);
-		cr_expect_eq(suite->key_exchange != TLS_KEY_EXCHANGE_STATIC, known[i].forward_secret, "%s",
-			     known[i].name);
+		cr_expect_eq(suite->key_exchange != TLS_KEY_EXCHANGE_STATIC,
+			     known[i].forward_secret, "%s", known[i].name);
 	}
 }
 
