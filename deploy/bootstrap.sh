@@ -13,7 +13,7 @@ packages="build-essential cmake ninja-build pkg-config
 	libjansson-dev libzstd-dev zlib1g-dev"
 if [ "${1:-}" = --tests ]; then
 	packages="$packages libcriterion-dev python3 python3-scapy python3-jsonschema python3-yaml python3-selenium chromium chromium-driver
-	sqlite3 binutils clang clang-tidy gcovr tcpdump tshark iproute2 openssl redis-server redis-sentinel tmux jq zstd gzip git cppcheck mandoc"
+	sqlite3 binutils clang clang-format clang-tidy gcovr tcpdump tshark iproute2 openssl redis-server redis-sentinel tmux jq zstd gzip git cppcheck mandoc"
 elif [ $# -gt 0 ]; then
 	echo "usage: $0 [--tests]" >&2
 	exit 2
