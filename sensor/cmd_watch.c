@@ -4,6 +4,7 @@
 #include "sensor/commands.h"
 #include "sensor/filter.h"
 #include "sensor/limits.h"
+#include "sensor/path_check.h"
 #include "sensor/run.h"
 #include "sensor/signals.h"
 
@@ -188,11 +189,13 @@ int cmd_watch(const struct options *options)
 	    .promiscuous = !options->no_promiscuous,
 	};
 	struct capture_live *live = NULL;
-	if (interfaces != NULL)
+	(void)snprintf(error, sizeof error, "out of memory");
+	/* Before anything is opened: alerts that are appended to a baseline destroy it. */
+	if (interfaces != NULL && path_check(options, error, sizeof error))
 		live = capture_live_open(interfaces, count, &settings, error);
 	free(with_dns);
 	if (live == NULL) {
-		fprintf(stderr, "stripwatch: %s\n", interfaces != NULL ? error : "out of memory");
+		fprintf(stderr, "stripwatch: %s\n", error);
 		free(interfaces);
 		return STATUS_WRONG_USE;
 	}

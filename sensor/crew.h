@@ -43,7 +43,7 @@ struct crew;
  */
 struct crew *crew_create(const struct crew_config *config, struct judge *judge);
 
-/* After crew_finish(), or without: then what was dealt is judged, and what is open is lost. */
+/* After crew_finish(), or without: then what was not judged yet is lost. */
 void crew_destroy(struct crew *crew);
 
 /* One frame. Its window, if it has one, is retained as long as a worker needs it. */

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What `replay` says, and how it exits, when its inputs or options are not as they should be.
+"""What the sensor says, and how it exits, when its inputs or options are not as they should be.
 
 	tests/golden/wrong_use.py STRIPWATCH
 
-Each row: arguments, exit status, what has to stand on standard error. With status 2 nothing
+Each row: arguments of replay, exit status, what has to stand on standard error; then the same
+for watch, before it opens an interface. With status 2 nothing
 was processed: standard output is empty, and no file that was there is changed.
 """
 
@@ -61,6 +62,13 @@ ROWS = [
 	("good --ca-file missing", 2, "missing"),
 ]
 
+WATCH = [
+	("", 2, "no interface"),
+	("-i lo --alerts out --sessions out", 2, "--alerts and --sessions are one file: out"),
+	("-i lo --baseline out --alerts out", 2, "--alerts and --baseline are one file: out"),
+	("-i lo --alerts no/such/file", 2, "no/such/file: cannot be opened"),
+]
+
 
 def prepare(folder):
 	with open(GOOD, "rb") as file:
@@ -86,9 +94,9 @@ def contents(folder):
 	return found
 
 
-def check(program, folder, arguments, status, said):
+def check(program, folder, command, arguments, status, said):
 	before = contents(folder)
-	result = subprocess.run([program, "replay", *arguments.split()], cwd=folder, stdin=subprocess.DEVNULL,
+	result = subprocess.run([program, command, *arguments.split()], cwd=folder, stdin=subprocess.DEVNULL,
 		capture_output=True, text=True, timeout=60, check=False)
 	if result.returncode != status:
 		return f"exit status {result.returncode}, not {status}: {result.stderr.strip()}"
@@ -104,14 +112,15 @@ def check(program, folder, arguments, status, said):
 def main():
 	program = os.path.realpath(sys.argv[1])
 	failed = 0
-	for arguments, status, said in ROWS:
+	rows = [("replay", *row) for row in ROWS] + [("watch", *row) for row in WATCH]
+	for command, arguments, status, said in rows:
 		with tempfile.TemporaryDirectory(prefix="stripwatch-use-") as folder:
 			prepare(folder)
-			problem = check(program, folder, arguments, status, said)
+			problem = check(program, folder, command, arguments, status, said)
 		if problem:
 			failed += 1
-			print(f"FAILED  replay {arguments}: {problem}")
-	print(f"{len(ROWS)} uses, {failed} failed")
+			print(f"FAILED  {command} {arguments}: {problem}")
+	print(f"{len(rows)} uses, {failed} failed")
 	return 1 if failed else 0
 
 
