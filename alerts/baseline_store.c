@@ -288,22 +288,30 @@ static bool take_endpoints(struct baseline_store *store, const char *sql, struct
 	return step == SQLITE_DONE || refuse_database(store, error);
 }
 
-/* Takes over what was decided since the last time, if anybody wrote to the file. */
+/*
+ * Takes over what was decided since the last time, if anybody wrote to the file. In one
+ * transaction: what is decided between looking and deleting is not to go unseen.
+ */
 static bool take_decisions(struct baseline_store *store, struct history *history,
 			   char error[BASELINE_ERROR_MAX])
 {
+	const bool learn = store->access == BASELINE_LEARN;
 	int64_t version = ask_number(store, "PRAGMA data_version");
 	if (version == store->decided)
 		return true;
+	if (learn && !run_sql(store, "BEGIN IMMEDIATE", error))
+		return false;
 	history_unpin_all(history);
 	bool good =
 	    take_endpoints(store, "SELECT address, port FROM server_forgotten", history, true,
 			   error) &&
-	    (store->access != BASELINE_LEARN ||
-	     run_sql(store, "DELETE FROM server_forgotten", error)) &&
 	    take_endpoints(store, "SELECT address, port FROM server_pin", history, false, error);
+	if (good && learn)
+		good = run_sql(store, "DELETE FROM server_forgotten; COMMIT", error);
 	if (good)
 		store->decided = version;
+	else if (learn)
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
 	return good;
 }
 

@@ -305,6 +305,50 @@ Test(baseline_store, decisions_reach_a_running_sensor)
 	end(&place);
 }
 
+/* A decision that is made while others are taken over waits for the next time; it is not lost. */
+Test(baseline_store, a_decision_made_at_the_same_time_is_not_lost)
+{
+	struct place place;
+	bool known = false;
+	char locked[112], lock[160];
+	begin(&place);
+	struct baseline_store *sensor =
+	    baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert_not_null(sensor, "%s", place.error);
+	cr_assert(baseline_store_load(sensor, place.history, &place.left_out, place.error));
+	teach(place.history, 1, 1000);
+	teach(place.history, 2, 1000);
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+	struct baseline_store *person = baseline_store_open(place.file, BASELINE_EDIT, place.error);
+	struct endpoint second = known_server(&place, 2)->endpoint;
+	cr_assert_not_null(person, "%s", place.error);
+	cr_expect(baseline_store_forget(person, &second, &known, place.error), "%s", place.error);
+	baseline_store_close(person);
+
+	(void)snprintf(locked, sizeof locked, "%s/locked", place.directory);
+	(void)snprintf(lock, sizeof lock, ".system touch %s; sleep 0.1", locked);
+	pid_t child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		(void)execlp("sqlite3", "sqlite3", place.file,
+			     "BEGIN IMMEDIATE; INSERT INTO server_forgotten SELECT address, port "
+			     "FROM server",
+			     lock, "COMMIT", (char *)NULL);
+		_exit(127);
+	}
+	while (access(locked, F_OK) != 0 && waitpid(child, NULL, WNOHANG) == 0)
+		(void)usleep(1000);
+	while (!baseline_store_save(sensor, place.history, place.error))
+		(void)usleep(1000);
+	(void)waitpid(child, NULL, 0);
+	cr_expect(baseline_store_save(sensor, place.history, place.error), "%s", place.error);
+	cr_expect_null(known_server(&place, 2), "it was forgotten before");
+	cr_expect_null(known_server(&place, 1), "it was forgotten meanwhile");
+	baseline_store_close(sensor);
+	(void)unlink(locked);
+	end(&place);
+}
+
 /* What memory gave up for room is added to, not written over, when it is seen again. */
 Test(baseline_store, what_was_given_up_for_room_is_recalled)
 {
