@@ -33,6 +33,17 @@ static void fill_heartbeat(struct sink_redis *sink, struct heartbeat *beat)
 #include "alerts/heartbeat.def"
 }
 
+/* A Redis that cannot be reached is said at once: a quiet sensor may have no alert for days. */
+static void tell_unreachable(struct sink_redis *sink, const struct redis_outcome *outcome)
+{
+	if (outcome->failure == REDIS_CANCELLED)
+		return;
+	sink_redis_set_state(sink,
+			     outcome->class == REDIS_CLASS_FATAL_CONFIG ? SINK_REDIS_MISCONFIGURED
+									: SINK_REDIS_RETRYING,
+			     outcome->text);
+}
+
 static void send_heartbeat(struct sink_redis *sink)
 {
 	struct heartbeat beat;
@@ -40,8 +51,11 @@ static void send_heartbeat(struct sink_redis *sink)
 
 	struct redis_link *link =
 	    redis_topology_link(sink->topology, span_str(sink->sensor_key), &error);
-	if (link == NULL)
+	if (link == NULL) {
+		struct redis_outcome unreached = redis_outcome_of(&error);
+		tell_unreachable(sink, &unreached);
 		return;
+	}
 	fill_heartbeat(sink, &beat);
 	struct redis_outcome outcome =
 	    redis_heartbeat_send(link, sink->sensor_key, &beat, sink->config.heartbeat_s * 3);

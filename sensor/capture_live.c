@@ -82,13 +82,20 @@ static bool open_tap(struct tap *tap, const char *name,
 		/* Of a missing device both texts are the same. */
 		if (strcmp(detail, pcap_statustostr(status)) == 0)
 			detail = "";
-		snprintf(error, CAPTURE_LIVE_ERROR_MAX, "%.64s: %.128s%s%.256s", name,
-			 pcap_statustostr(status), *detail ? ": " : "", detail);
+		const char *remedy = status == PCAP_ERROR_PERM_DENIED
+					 ? " (it takes root, or the capability CAP_NET_RAW)"
+					 : "";
+		snprintf(error, CAPTURE_LIVE_ERROR_MAX, "%.64s: %.128s%s%.256s%s", name,
+			 pcap_statustostr(status), *detail ? ": " : "", detail, remedy);
 		return false;
 	}
 	tap->link_type = link_type_of(pcap_datalink(tap->handle));
-	if (!set_filter(tap->handle, settings->filter) ||
-	    pcap_setnonblock(tap->handle, 1, reason) != 0) {
+	if (!set_filter(tap->handle, settings->filter)) {
+		snprintf(error, CAPTURE_LIVE_ERROR_MAX, "%.64s: --filter: %.256s", name,
+			 pcap_geterr(tap->handle));
+		return false;
+	}
+	if (pcap_setnonblock(tap->handle, 1, reason) != 0) {
 		snprintf(error, CAPTURE_LIVE_ERROR_MAX, "%.64s: %.256s", name,
 			 *reason ? reason : pcap_geterr(tap->handle));
 		return false;

@@ -111,6 +111,20 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 	}
 }
 
+/* To people alone: silence afterwards is then known to be nothing found. */
+static void tell_begin(const struct run *run, struct capture_live *live, size_t count)
+{
+	FILE *out = run_people(run);
+
+	if (out == NULL)
+		return;
+	fputs("Watching", out);
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(out, "%s %s", i == 0 ? "" : ",", capture_live_interface(live, i));
+	fputs("; SIGINT or SIGTERM ends it\n", out);
+	(void)fflush(out);
+}
+
 static void tell_statistics(const struct run *run, struct capture_live *live, size_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -118,9 +132,9 @@ static void tell_statistics(const struct run *run, struct capture_live *live, si
 		const char *name = capture_live_interface(live, i);
 		if (run_people(run) != NULL)
 			fprintf(run_people(run),
-				"\n%s: %" PRIu64 " packets received, %" PRIu64
+				"%s%s: %" PRIu64 " packets received, %" PRIu64
 				" dropped by the kernel, %" PRIu64 " by the interface\n",
-				name, stats.received, stats.dropped_kernel,
+				i == 0 ? "\n" : "", name, stats.received, stats.dropped_kernel,
 				stats.dropped_interface);
 		if (stats.dropped_kernel > 0 || stats.dropped_interface > 0)
 			log_line(run_log(run), LOG_WARNING,
@@ -167,6 +181,7 @@ static int watch(const struct options *options, struct capture_live *live, size_
 	for (size_t i = 0; i < count && options->taps.count == 0; i++)
 		run_name_interface(run, (uint16_t)(i + 1),
 				   capture_live_interface(live, (uint32_t)i));
+	tell_begin(run, live, count);
 	uint64_t packets =
 	    watch_until_stopped(run, live, count, options->interfaces.count, &failed);
 	run_end_world(run, packets);

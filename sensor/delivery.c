@@ -14,7 +14,7 @@ _Static_assert(SEVERITY_COUNT == OUTBOX_SEVERITIES, "one chain of segments per s
 struct delivery {
 	struct sink sink;
 	const struct log *log;
-	bool sessions;
+	bool sessions, durable; /* records are delivered as well; the outbox is a directory */
 	struct redis_setup setup;
 	struct notices notices;
 	struct outbox *outbox;
@@ -128,7 +128,9 @@ static bool delivery_close(struct sink *sink, char *error, size_t error_size)
 	if (left > 0)
 		log_line(d->log, LOG_ERROR, "%s: %" PRIu64 " alerts and records not delivered%s",
 			 redis_url_describe(&d->setup.url, place, sizeof(place)), left,
-			 stats.pending > 0 && !stats.degraded ? ", alerts wait in the outbox" : "");
+			 d->durable && stats.pending > 0 && !stats.degraded
+			     ? ", alerts wait in the outbox"
+			     : "");
 	bool good = complete && left == 0 && !sink->failed;
 	(void)snprintf(error, error_size, "%s",
 		       sink->failed ? sink->error : "Redis: not everything was delivered");
@@ -196,6 +198,7 @@ struct sink *delivery_open(const struct options *options, bool wait, const struc
 	d->sink.ops = &delivery_ops;
 	d->log = log;
 	d->sessions = options->redis_sessions;
+	d->durable = options->outbox != NULL;
 	notices_init(&d->notices);
 	if (!redis_setup_open(&d->setup, options, error, SINK_ERROR_MAX) ||
 	    (d->outbox = open_outbox(d, options, wait, error)) == NULL ||
