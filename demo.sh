@@ -8,6 +8,7 @@ cd "$(dirname "$0")"
 
 deploy/bootstrap.sh
 build=build/run
+echo "Building in $build"
 if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSTRIPWATCH_TESTS=OFF &&
 	cmake --build "$build" --target stripwatch; } >build.log 2>&1; then
 	tail -n 30 build.log >&2

@@ -272,6 +272,25 @@ static bool print_clients(const struct host_table *table, FILE *out, size_t rows
 	return sorted != NULL;
 }
 
+/* The title of the findings, with how many there are of each severity, worst first. Repeats that
+ * were folded into one alert count here. */
+static void print_severities(const struct summary *summary, FILE *out)
+{
+	const char *before = ": ";
+
+	if (summary->alert_count == 0)
+		return;
+	fprintf(out, "\nFindings (%" PRIu64, summary->alert_count);
+	for (unsigned i = SEVERITY_COUNT; i-- > 0;) {
+		if (summary->by_severity[i] == 0)
+			continue;
+		fprintf(out, "%s%" PRIu64 " %s", before, summary->by_severity[i],
+			severity_word((enum severity)i));
+		before = ", ";
+	}
+	fputs(")\n", out);
+}
+
 bool summary_print(const struct summary *summary, FILE *out, size_t rows)
 {
 	fprintf(out, "Sessions (%" PRIu64 ")\n", summary->sessions);
@@ -280,8 +299,7 @@ bool summary_print(const struct summary *summary, FILE *out, size_t rows)
 			fprintf(out, "  %-16s %10" PRIu64 "\n",
 				session_outcome_word((enum session_outcome)i),
 				summary->outcomes[i]);
-	if (summary->alert_count > 0)
-		fprintf(out, "\nAlerts (%" PRIu64 ")\n", summary->alert_count);
+	print_severities(summary, out);
 	for (unsigned i = 0; i < RULE_COUNT; i++)
 		if (summary->alerts[i] > 0)
 			fprintf(out, "  %-24s %10" PRIu64 "\n", rule_info((enum rule)i)->id,

@@ -38,10 +38,13 @@ struct judge {
 	struct history *history;   /* of the present world */
 	struct dns_memory *dns;    /* likewise; NULL: DNS answers are not looked at */
 	struct buffer document, line;
+	bool headed; /* the lines for people have said which capture they are of */
 	struct verdict verdict;
 	int evidence_error; /* errno of the first evidence that could not be written */
 	char evidence_path[EVIDENCE_PATH_MAX];
 };
+
+#define HEADING_MAX 512 /* bytes of a capture's path that stand above its alerts */
 
 /* ---- which rules a session raised ---- */
 
@@ -199,6 +202,7 @@ bool judge_begin(struct judge *judge, const char *name)
 	config.tap_count = (uint32_t)judge->config.tap_count;
 	raised_clear(judge);
 	judge->origin.input = name;
+	judge->headed = name == NULL;
 	history_destroy(judge->history);
 	judge->history = history_create(&judge->budget, &config);
 	return judge->history != NULL && begin_dns(judge);
@@ -222,6 +226,18 @@ static void keep_evidence(struct judge *judge, struct alert *alert)
 		alert->pcap.path = judge->evidence_path;
 	else if (judge->counters.evidence_failed++ == 0)
 		judge->evidence_error = errno;
+}
+
+/* Which capture the next lines are of, where each is a world of its own: its name, as a path of
+ * somebody else's may hold anything. */
+static void add_heading(struct judge *judge)
+{
+	const char *path = judge->origin.input;
+	char shown[HEADING_MAX];
+
+	(void)terminal_text(span_of(path, strlen(path)), shown, sizeof shown);
+	buffer_add_text(&judge->line, shown);
+	buffer_add_text(&judge->line, ":\n");
 }
 
 static void send_alert(struct judge *judge, struct alert *alert)
@@ -260,12 +276,16 @@ static void send_alert(struct judge *judge, struct alert *alert)
 	buffer_clear(&judge->line);
 	if (config->over_progress)
 		buffer_add_text(&judge->line, PROGRESS_ERASE);
+	if (!judge->headed)
+		add_heading(judge);
 	alert_line(alert, config->colours, &judge->line);
 	buffer_add_char(&judge->line, '\n');
-	if (judge->line.failed)
+	if (judge->line.failed) {
 		judge->counters.unprinted++;
-	else
-		(void)fwrite(judge->line.bytes, 1, judge->line.len, config->lines);
+		return;
+	}
+	judge->headed = true;
+	(void)fwrite(judge->line.bytes, 1, judge->line.len, config->lines);
 }
 
 static void send_record(struct judge *judge, const struct observation *observation, uint32_t rules)

@@ -590,6 +590,10 @@ static void print_summary(struct run *run)
 		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->past.gaps,
 			run->past.gap_bytes);
 	fprintf(out, "\n\n");
+	if (run->past.packets > 0 && summary_sessions(judge_summary(run->judge)) == 0 &&
+	    !run->options->all_ports)
+		fprintf(out, "No SMTP was seen on the ports of --ports; --all-ports looks on every "
+			     "port.\n\n");
 	if (!summary_print(judge_summary(run->judge), out, LIMIT_SUMMARY_ROWS)) {
 		log_line(&run->log, LOG_ERROR, "summary: out of memory, hosts are missing");
 		run->complete = false;
