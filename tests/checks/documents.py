@@ -17,6 +17,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 import jsonschema
 import yaml
@@ -160,7 +161,9 @@ def make_man(options, _rules):
             lines.append(".Bl -tag -width Ds")
         flag = f".It Fl {option.short} , Fl Fl {option.name}" if option.short else f".It Fl Fl {option.name}"
         lines.append(flag + (f" Ar {option.argument}" if option.argument else ""))
-        lines.append(man_text(option.help))
+        # A sentence begins on a line of its own, as mandoc -T lint asks.
+        for sentence in re.split(r"(?<=[.:;]) (?=\S)", man_text(option.help)):
+            lines += textwrap.wrap(sentence, 78, break_long_words=False, break_on_hyphens=False)
         notes = []
         if option.default:
             notes.append(f"Default: {man_text(option.default)}.")
