@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")"
 
+[ -w . ] || { echo "$0 builds in $PWD, which you may not write to" >&2; exit 1; }
 deploy/bootstrap.sh
 build=build/run
 echo "Building in $build"

@@ -99,7 +99,7 @@ static struct host *host_get(struct host_table *table, const struct endpoint *en
 }
 
 /* Everything but printable ASCII replaced by '?', for a terminal. */
-static size_t terminal_text(struct span text, char *out, size_t size)
+size_t terminal_text(struct span text, char *out, size_t size)
 {
 	size_t len = 0;
 	for (size_t i = 0; i < text.len && len + 1 < size; i++) {

@@ -33,4 +33,7 @@ uint64_t summary_alerts(const struct summary *summary);
  */
 bool summary_print(const struct summary *summary, FILE *out, size_t rows);
 
+/* Copies text with everything but printable ASCII replaced by '?', for a terminal. */
+size_t terminal_text(struct span text, char *out, size_t size);
+
 #endif
