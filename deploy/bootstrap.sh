@@ -29,7 +29,9 @@ done
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
 	command -v sudo >/dev/null || {
-		echo "These packages are missing, and there is neither root nor sudo to install them:$missing" >&2
+		echo "Packages are missing, and there is neither root nor sudo to install them. As root:" >&2
+		echo "apt-get install --no-install-recommends$missing" | tr -s "[:space:]" " " >&2
+		echo >&2
 		exit 1
 	}
 	as_root=sudo
