@@ -192,14 +192,16 @@ static bool check_item(const struct option_list *list, const char *value,
 					       spec->argument);
 	}
 	if (spec->kind == OPTION_RULES && !rule_known(value, strlen(value)))
-		return option_complain(origin, spec->name, "\"%s\" is no rule; see stripwatch rules",
-				value);
+		return option_complain(origin, spec->name,
+				       "\"%s\" is no rule; see stripwatch rules", value);
 	if (spec->kind == OPTION_RULE_LEVELS) {
 		if (!rule_known(value, name_len))
 			return option_complain(origin, spec->name, "\"%.*s\" is no rule",
 					       (int)name_len, value);
 		if (!severity_by_word(span_of(rest, strlen(rest)), &severity))
-			return option_complain(origin, spec->name, "\"%s\" is no severity: low, medium, high or critical", rest);
+			return option_complain(
+			    origin, spec->name,
+			    "\"%s\" is no severity: low, medium, high or critical", rest);
 	}
 	if (spec->kind != OPTION_PAIRS)
 		return true;
