@@ -34,9 +34,17 @@ fi
 build=build/fuzz
 if [ "$mode" = afl ]; then
 	build=build/afl
+	command -v afl-clang-fast >/dev/null && command -v afl-fuzz >/dev/null || {
+		echo "afl-clang-fast and afl-fuzz are missing: apt-get install afl++"
+		exit 1
+	}
 	cmake -G Ninja -B build/afl -DCMAKE_C_COMPILER=afl-clang-fast -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 		-DSTRIPWATCH_SANITIZE=ON -DSTRIPWATCH_AFL=ON >/dev/null || exit 1
 else
+	command -v clang >/dev/null || {
+		echo "clang is missing: apt-get install clang"
+		exit 1
+	}
 	cmake --preset fuzz >/dev/null || exit 1
 fi
 # shellcheck disable=SC2046 # words
