@@ -210,6 +210,7 @@ Test(baseline_store, foreign_newer_and_damaged_files_are_refused_and_left)
 	    {"text", "is no baseline", 0, -1},
 	    {"another program's database", "is no baseline", 68, 0x11},
 	    {"newer", "newer version", 63, BASELINE_VERSION + 1},
+	    {"of no version", "no version that ever was", 63, 0},
 	    {"a page overwritten", "", 4096, 0xff},
 	    {"cut short", "", 4096 + 100, -2},
 	};
@@ -439,6 +440,172 @@ Test(baseline_store, an_older_version_is_brought_up_to_date)
 	store = baseline_store_open(place.file, BASELINE_READ, place.error);
 	cr_expect_not_null(store, "%s", place.error);
 	baseline_store_close(store);
+	end(&place);
+}
+
+/* By hand or by a bent tool: what is out of bounds is brought back, what names nobody is passed
+ * over. */
+Test(baseline_store, rows_that_make_no_sense_do_no_harm)
+{
+	struct place place;
+	struct server_memory row;
+	struct client_exposure client;
+	unsigned clients = 0;
+	begin(&place);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert_not_null(store, "%s", place.error);
+	teach(place.history, 1, 1000);
+	teach(place.history, 2, 1000);
+	cr_assert(baseline_store_save(store, place.history, place.error));
+	baseline_store_close(store);
+	run_sql_on(place.file,
+		   "UPDATE server SET sessions = -5, offers = 99999999999, returns = 'many',"
+		   " best_version = 70000, name = 'mx' || char(7) || char(200)"
+		   "  WHERE address = '192.0.0.1';"
+		   "UPDATE server SET address = 'nobody' WHERE address = '192.0.0.2';"
+		   "INSERT INTO server_certificate VALUES"
+		   " ('192.0.0.1', 25, x'01', x'02', 1, 0, 0, 0, 0, 0, 1, x''),"
+		   " ('192.0.0.1', 25, zeroblob(32), x'02', 1, 0, 0, 0, 0, 0, 1, x''),"
+		   " ('192.0.0.1', 25, randomblob(32), zeroblob(32), 1, 0, 0, 0, 0, 0, -1,"
+		   "  zeroblob(1000));"
+		   "INSERT INTO server_member VALUES ('192.0.0.1', 25, 1, -1, 0, 0, 0, 7),"
+		   " ('192.0.0.1', 25, 2, 0, 0, 0, 0, 0), ('192.0.0.1', 25, 3, 0, 0, 0, 0, 0),"
+		   " ('192.0.0.1', 25, 4, 0, 0, 0, 0, 0), ('192.0.0.1', 25, 5, 0, 0, 0, 0, 0),"
+		   " ('192.0.0.1', 25, 6, 0, 0, 0, 0, 0), ('192.0.0.1', 25, 7, 0, 0, 0, 0, 0),"
+		   " ('192.0.0.1', 25, 8, 0, 0, 0, 0, 0), ('192.0.0.1', 25, 9, 0, 0, 0, 0, 0);"
+		   "INSERT INTO server_recent VALUES ('192.0.0.1', 25, 'x', 1, 1);"
+		   "INSERT INTO client VALUES ('10.0.0.1', -1, 5, 3,"
+		   " 'junk 192.0.2.1:25  [2001:db8::1]:587 x:y :', 9, 'PLAIN', ''),"
+		   " ('nobody', 1, 1, 1, '', 0, '', '');");
+	store = baseline_store_open(place.file, BASELINE_READ, place.error);
+	cr_assert_not_null(store, "%s", place.error);
+	cr_assert_eq(baseline_store_next_server(store, &row, place.error), BASELINE_ROW);
+	cr_expect_eq(row.sessions, 0);
+	cr_expect_eq(row.offers, UINT32_MAX);
+	cr_expect_eq(row.returns, 0);
+	cr_expect_eq(row.best_version, UINT16_MAX);
+	cr_expect_eq(strncmp(row.name, "mx?", 3), 0, "%s", row.name);
+	cr_expect_eq(row.certificate_count, 1, "those without whole digests are none");
+	cr_expect_eq(row.certificates[0].sessions, 0);
+	cr_expect_eq(row.certificates[0].name_count, SERVER_CERTIFICATE_NAMES);
+	cr_expect_leq(row.member_count, SERVER_MEMBERS);
+	unsigned several = 0;
+	for (unsigned i = 0; i < row.member_count; i++)
+		several += row.members[i].missing_several ? 1 : 0;
+	cr_expect_eq(several, 1);
+	cr_expect_eq(baseline_store_next_server(store, &row, place.error), BASELINE_END,
+		     "an address that is none names no server");
+	while (baseline_store_next_client(store, &client, place.error) == BASELINE_ROW) {
+		clients++;
+		cr_expect_eq(client.first_s, 0);
+		cr_expect_eq(client.sessions, 3);
+		cr_expect_eq(client.server_count, 2);
+		cr_expect_eq(client.servers[1].port, 587);
+		cr_expect_eq(client.servers[1].addr.version, 6);
+		cr_expect(client.servers_more);
+	}
+	cr_expect_eq(clients, 1);
+	baseline_store_close(store);
+	end(&place);
+}
+
+/* Whoever is written to while another holds the file says so, and loses nothing by it. */
+Test(baseline_store, a_file_that_another_holds_is_written_later, .timeout = 60)
+{
+	struct place place;
+	int commands[2], answers[2];
+	char ready[16] = "";
+	begin(&place);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert_not_null(store, "%s", place.error);
+	teach(place.history, 1, 1000);
+	cr_assert(baseline_store_save(store, place.history, place.error));
+	cr_assert_eq(pipe(commands), 0);
+	cr_assert_eq(pipe(answers), 0);
+	pid_t child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		(void)dup2(commands[0], 0);
+		(void)dup2(answers[1], 1);
+		(void)close(commands[1]);
+		(void)execlp("sqlite3", "sqlite3", place.file, (char *)NULL);
+		_exit(127);
+	}
+	static const char hold[] = "BEGIN IMMEDIATE;\nSELECT 'held';\n";
+	cr_assert_eq(write(commands[1], hold, sizeof hold - 1), (ssize_t)sizeof hold - 1);
+	cr_assert_gt(read(answers[0], ready, sizeof ready - 1), 0);
+	cr_assert_eq(strncmp(ready, "held", 4), 0, "%s", ready);
+
+	teach(place.history, 1, 2000);
+	cr_expect_not(baseline_store_save(store, place.history, place.error));
+	cr_expect_not_null(strstr(place.error, "known.db: database is locked"), "%s", place.error);
+	(void)close(commands[1]);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	cr_expect(baseline_store_save(store, place.history, place.error), "%s", place.error);
+	cr_assert(baseline_store_load(store, fresh(&place), &place.left_out, place.error));
+	cr_expect_eq(known_server(&place, 1)->offers, 2);
+	baseline_store_close(store);
+	(void)close(commands[0]);
+	(void)close(answers[0]);
+	(void)close(answers[1]);
+	end(&place);
+}
+
+/* A table goes while the file is open: each use says which, and what was there stays. */
+Test(baseline_store, a_table_that_goes_is_named)
+{
+	static const char *const tables[] = {
+	    "server",        "server_network", "server_certificate", "server_member",
+	    "server_recent", "server_pin",     "server_forgotten",   "client"};
+	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+		struct place place;
+		char sql[64];
+		bool known = false;
+		uint64_t pruned = 0;
+		begin(&place);
+		struct baseline_store *store =
+		    baseline_store_open(place.file, BASELINE_LEARN, place.error);
+		cr_assert_not_null(store, "%s", place.error);
+		teach(place.history, 1, 1000);
+		cr_assert(baseline_store_save(store, place.history, place.error));
+		const struct endpoint server = known_server(&place, 1)->endpoint;
+		(void)snprintf(sql, sizeof sql, "DROP TABLE %s;", tables[i]);
+		run_sql_on(place.file, sql);
+		unsigned failed = 0;
+		const bool worked[] = {
+		    baseline_store_forget(store, &server, &known, place.error),
+		    baseline_store_prune(store, 10, 10, 5000, &pruned, place.error),
+		    baseline_store_pin(store, &server, true, &known, place.error),
+		    baseline_store_pin(store, &server, false, &known, place.error),
+		    baseline_store_load(store, fresh(&place), &place.left_out, place.error),
+		};
+		for (size_t j = 0; j < sizeof worked / sizeof worked[0]; j++)
+			failed += worked[j] ? 0 : 1;
+		cr_expect_gt(failed, 0, "%s is not missed", tables[i]);
+		cr_expect_not_null(strstr(place.error, tables[i]), "%s: %s", tables[i],
+				   place.error);
+		baseline_store_close(store);
+		store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+		cr_expect(store == NULL || !baseline_store_load(store, fresh(&place),
+								&place.left_out, place.error),
+			  "without %s", tables[i]);
+		baseline_store_close(store);
+		end(&place);
+	}
+}
+
+Test(baseline_store, what_is_no_file_of_ours_is_named)
+{
+	struct place place;
+	begin(&place);
+	cr_expect_null(baseline_store_open(place.directory, BASELINE_LEARN, place.error));
+	cr_expect_not_null(strstr(place.error, "cannot be read"), "%s", place.error);
+	write_file(place.file, (const uint8_t *)"", 0);
+	cr_expect_null(baseline_store_open(place.file, BASELINE_READ, place.error));
+	cr_expect_not_null(strstr(place.error, "is no baseline"), "%s", place.error);
+	cr_expect_null(
+	    baseline_store_open("/does/not/exist/known.db", BASELINE_LEARN, place.error));
+	cr_expect_not_null(strstr(place.error, "/does/not/exist/known.db: "), "%s", place.error);
 	end(&place);
 }
 

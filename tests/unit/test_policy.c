@@ -56,6 +56,31 @@ Test(policy, errors_name_line_and_key)
 	    {"demands:\n  - name: \"\"\n    domains: [a.b]\n", ":2: name: must be one text"},
 	    {"demands:\n  - name: x\n    domains: [a..b]\n", ":3: domains: is no domain"},
 	    {"demands: []\n---\ndemands: []\n", ":3: policy: must be one document"},
+	    {"? [a]\n: 1\n", ":1: policy: a key must be a text"},
+	    {"demands: x\n", ":1: demands: must be a list"},
+	    {"demands: [x]\n", ":1: demands: each must be a mapping"},
+	    {"demands:\n  - ? [a]\n    : 1\n", ":2: policy: a key must be a text"},
+	    {"demands:\n  - name: [x]\n", ":2: name: must be one text"},
+	    {"demands:\n  - name: x\n    domains: a.b\n", ":3: domains: must be a list"},
+	    {"demands:\n  - name: x\n    servers:\n      - [a]\n",
+	     ":4: servers: is no address, network or host name"},
+	    {"demands:\n  - name: x\n    domains:\n      - {}\n", ":4: domains: must be a text"},
+	    {"demands:\n  - name: x\n    servers: [\"[1.2.3.4\"]\n", ":3: servers: is no address"},
+	    {"demands:\n  - name: x\n    servers: [\"[]:25\"]\n", ":3: servers: is no address"},
+	    {"demands:\n  - name: x\n    servers: [\"[::1]:x\"]\n", ":3: servers: is no address"},
+	    {"demands:\n  - name: x\n    servers: [\"mx.example:65536\"]\n",
+	     ":3: servers: is no address"},
+	    {"demands:\n  - name: x\n    domains: [\"*.\"]\n", ":3: domains: is no domain"},
+	    {"demands:\n  - name: x\n    domains: [\".a\"]\n", ":3: domains: is no domain"},
+	    {"demands:\n  - name: x\n    domains: [\"\"]\n", ":3: domains: is no domain"},
+	    {"demands:\n  - name: x\n    minimum-version: [1.2]\n",
+	     ":3: minimum-version: must be 1.0"},
+	    {"demands:\n  - name: x\n    valid-certificate: [true]\n",
+	     ":3: valid-certificate: must be true or false"},
+	    {"mta-sts: \"\"\n", ":1: mta-sts: must name a folder"},
+	    {"mta-sts: [a]\n", ":1: mta-sts: must name a folder"},
+	    {"mta-sts: not-beside-it\n", "not-beside-it: No such file"},
+	    {"demands: []\n---\n[\n", "what follows the first document is no YAML"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		char error[POLICY_ERROR_MAX];
@@ -63,6 +88,36 @@ Test(policy, errors_name_line_and_key)
 		cr_expect_null(policy, "taken: %s", cases[i].text);
 		cr_expect_not_null(strstr(error, cases[i].expected), "%s instead of %s", error,
 				   cases[i].expected);
+		policy_close(policy);
+	}
+}
+
+/* A folder's name is beside the policy; what cannot be a path is refused, not cut. */
+Test(policy, what_cannot_be_read_is_named)
+{
+	char error[POLICY_ERROR_MAX] = "", text[4300];
+	cr_expect_null(policy_open("/does/not/exist.yaml", error));
+	cr_expect_str_eq(error, "/does/not/exist.yaml: No such file or directory");
+	cr_expect_null(policy_open("/tmp", error), "a directory");
+	cr_expect_not_null(strstr(error, "/tmp:"), "%s", error);
+	(void)snprintf(text, sizeof text, "mta-sts: /%04200d\n", 0);
+	cr_expect_null(read_text(text, error));
+	cr_expect_not_null(strstr(error, ":1: mta-sts: too long"), "%s", error);
+}
+
+/* Every form in which a server may be written. */
+Test(policy, servers_are_taken_in_every_form)
+{
+	static const char *const forms[] = {"192.0.2.1",          "192.0.2.1:25",  "192.0.2.0/24",
+					    "192.0.2.0/24:587",   "2001:db8::1",   "[2001:db8::1]",
+					    "[2001:db8::1]:25",   "2001:db8::/32", "mx.example.org",
+					    "MX.Example.org.:25", "*.example.org"};
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+		char text[200], error[POLICY_ERROR_MAX];
+		(void)snprintf(text, sizeof text, "demands:\n  - name: x\n    servers: [\"%s\"]\n",
+			       forms[i]);
+		struct policy *policy = read_text(text, error);
+		cr_expect_not_null(policy, "%s: %s", forms[i], error);
 		policy_close(policy);
 	}
 }
