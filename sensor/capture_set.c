@@ -275,6 +275,11 @@ static void heap_pop(struct capture_set *set)
 
 static size_t window_bytes(const struct capture_set *set)
 {
+	/* Asked for every packet, and mostly there is room for all: no division then. */
+	size_t whole;
+	if (!__builtin_mul_overflow(set->limits.window_bytes, set->heap_count + 1, &whole) &&
+	    whole <= set->limits.windows_bytes && set->limits.window_bytes > MIN_WINDOW)
+		return set->limits.window_bytes;
 	size_t share = set->limits.windows_bytes / (set->heap_count + 1);
 	if (share > set->limits.window_bytes)
 		share = set->limits.window_bytes;

@@ -553,6 +553,18 @@ static bool goes_on(const struct flow *flow, uint8_t src_end, const struct tcp_s
 	       segment->seq == flow->stream.side[side].next;
 }
 
+/* Fetches what the next event of a session is asked first, while the stream is looked at. */
+static void session_fetch(const struct smtp_session *session)
+{
+	if (session == NULL)
+		return;
+	__builtin_prefetch(&session->facts);
+	__builtin_prefetch(&session->facts.milestones);
+	__builtin_prefetch(&session->clear);
+	__builtin_prefetch(&session->state);
+	__builtin_prefetch(&session->side_seen);
+}
+
 /*
  * Pushes the segment under hand into a connection; then the stage goes on with resume.
  * True: *event is all that comes of it.
@@ -572,6 +584,7 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		return false;
 	}
 	p->flow = flow;
+	session_fetch(flow->session);
 	if (stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal,
 			    event)) {
 		count_segment(flow, side, segment);

@@ -429,26 +429,35 @@ bool run_relieve(struct run *run)
 	return crew_relieve(run->crew);
 }
 
-uint64_t run_frame(struct run *run, const struct captured_frame *frame)
+/* The frames that one holds (link.h), each as a packet; returns the ordinal behind them. */
+static uint64_t aggregated_frames(struct run *run, const struct captured_frame *frame,
+				  struct layer *aggregate)
 {
 	struct captured_frame part = *frame;
-	struct layer aggregate;
 
-	run->last_packet_ns = frame->time_ns;
-	if (link_aggregate(frame->link_type, frame->fcs_len, frame->bytes, frame->wire_len,
-			   &aggregate)) {
-		part.link_type = LINKTYPE_AGGREGATED;
-		part.fcs_len = 0;
-		while (link_aggregate_next(&aggregate, &part.bytes, &part.wire_len)) {
-			crew_frame(run->crew, &part);
-			part.ordinal++;
-		}
-	}
-	if (part.ordinal == frame->ordinal) {
-		crew_frame(run->crew, frame);
+	part.link_type = LINKTYPE_AGGREGATED;
+	part.fcs_len = 0;
+	while (link_aggregate_next(aggregate, &part.bytes, &part.wire_len)) {
+		crew_frame(run->crew, &part);
 		part.ordinal++;
 	}
 	return part.ordinal;
+}
+
+uint64_t run_frame(struct run *run, const struct captured_frame *frame)
+{
+	struct layer aggregate;
+	uint64_t end = frame->ordinal;
+
+	run->last_packet_ns = frame->time_ns;
+	if (link_aggregate(frame->link_type, frame->fcs_len, frame->bytes, frame->wire_len,
+			   &aggregate))
+		end = aggregated_frames(run, frame, &aggregate);
+	if (end == frame->ordinal) {
+		crew_frame(run->crew, frame);
+		end++;
+	}
+	return end;
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)
