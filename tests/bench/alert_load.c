@@ -256,7 +256,9 @@ static int run(const struct load *load, struct redis_url *url, struct redis_tls_
 	}
 	double all = seconds() - start;
 	sink_stats = sink_redis_stats(sink);
-	uint64_t left = sink_redis_close(sink, interrupted ? 0 : 200);
+	/* Session records may still be on their way: nothing said above that they are through. */
+	bool waiting = outbox_stats(outbox).pending > 0;
+	uint64_t left = sink_redis_close(sink, interrupted ? 0 : waiting ? 200 : 10000);
 	struct outbox_stats box_stats = outbox_stats(outbox);
 	outbox_close(outbox);
 	print_notices(&notices);
