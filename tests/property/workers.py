@@ -74,6 +74,10 @@ def with_vlan(frame):
 	return frame[:12] + b"\x81\0\0\x2a" + frame[12:]
 
 
+def masked(frame):
+	return frame.replace(b"STARTTLS\r\n", b"XXXXXXXX\r\n")
+
+
 def dns_answer(number):
 	"""example.net's mail goes to mx.example, which has the server's address."""
 	question = b"\7example\3net\0\0\x0f\0\1"
@@ -171,15 +175,18 @@ class Run:
 	def __init__(self, program, workers, keep):
 		self.program, self.workers, self.keep, self.failures = os.path.realpath(program), workers, keep, 0
 
-	def replay(self, workers, options, inputs, cwd):
-		"""Everything that one run puts out, by name."""
+	def replay(self, workers, options, inputs, cwd, known=None):
+		"""Everything that one run puts out, by name. known: the baseline it begins with."""
 		directory = os.path.join(self.keep, "run")
 		shutil.rmtree(directory, ignore_errors=True)
 		os.makedirs(os.path.join(directory, "evidence"))
+		if known:
+			with open(os.path.join(directory, "baseline"), "wb") as file:
+				file.write(known)
 		# The same paths for all: they stand in alerts and in the report.
 		command = [self.program, "replay", "--sensor", "test", "--workers", str(workers),
 			"--sessions", f"{directory}/sessions", "--alerts", f"{directory}/alerts",
-			"--report", f"{directory}/report.html", "--evidence", f"{directory}/evidence", *options, *inputs]
+			"--report", f"{directory}/report.html", "--evidence", f"{directory}/evidence", "--baseline", f"{directory}/baseline", *options, *inputs]
 		done = subprocess.run(command, capture_output=True, cwd=cwd, timeout=500)
 		found = outputs(directory)
 		found["standard output"] = done.stdout
@@ -187,17 +194,17 @@ class Run:
 		found["exit status"] = str(done.returncode).encode()
 		return found
 
-	def check(self, what, options, inputs, cwd=None):
-		expected = self.replay(1, options, inputs, cwd)
+	def check(self, what, options, inputs, cwd=None, known=None):
+		expected = self.replay(1, options, inputs, cwd, known)
 		records = expected.get("sessions", b"").count(b"\n")
 		alerts = expected.get("alerts", b"").count(b"\n")
-		print(f"{what}: {records} records, {alerts} alerts, {len(expected) - 6} captures of evidence, "
+		print(f"{what}: {records} records, {alerts} alerts, {len(expected) - 7} captures of evidence, "
 			f"exit status {expected['exit status'].decode()}")
 		if records == 0 or expected["exit status"] not in (b"0", b"1", b"3"):
 			self.failures += 1
 			print("  nothing to compare:", expected["log"].decode(errors="replace")[-1500:])
 		for n in self.workers:
-			got = self.replay(n, options, inputs, cwd)
+			got = self.replay(n, options, inputs, cwd, known)
 			for name in sorted(set(expected) | set(got)):
 				if expected.get(name) == got.get(name):
 					continue
@@ -205,6 +212,7 @@ class Run:
 				print(f"  {n} workers: {name} differs")
 				if self.failures <= 5:
 					self.show(expected.get(name, b""), got.get(name, b""))
+		return expected
 
 	def show(self, expected, got):
 		a, b = expected.split(b"\n"), got.split(b"\n")
@@ -263,7 +271,8 @@ def main():
 		whole = os.path.join(keep, "generated.pcap")
 		write(whole, frames)
 		print(f"generated: {len(frames)} frames over {frames[-1][0] - frames[0][0]:.0f} s")
-		run.check("generated", [], [whole])
+		known = run.check("generated", [], [whole])["baseline"]
+		run.check("generated, what is known from before", ["--alert-format", "eve"], [whole], known=known)
 		run.check("generated, DNS, all ports", ["--dns", "--all-ports", "--suppression-window", "0"], [whole])
 		spread = [os.path.join(keep, name) for name in ("a.pcap", "b.pcap.gz", "c.pcap")]
 		parts = [[], [], []]
@@ -273,6 +282,15 @@ def main():
 			write(path, part)
 		run.check("generated, spread over files", ["--filter", "not port 53"], spread)
 		run.check("generated, as taps", ["--tap", f"x={spread[0]}", "--tap", f"y={spread[1]}"], [spread[2]])
+		# Two taps of the same, between which some offers are overwritten. Few enough that the
+		# evidence of all fits into what each of the workers may keep: at a cap they may differ.
+		few = generate(options.conversations // 4, rng)
+		outside, inside = os.path.join(keep, "outside.pcap"), os.path.join(keep, "inside.pcap")
+		write(outside, few)
+		write(inside, [(at + 0.001, masked(frame) if rng.random() < 0.3 else frame) for at, frame in few])
+		run.check("generated, an attacker between two taps",
+			["--tap", f"x={outside}", "--tap", f"y={inside}", "--dns", "--disable", "starttls-masked",
+				"--severity", "tap-divergence=low", "--alert-format", "ocsf"], [])
 		with open(os.path.join(keep, "cut.pcap"), "wb") as cut, open(whole, "rb") as data:
 			cut.write(data.read(os.path.getsize(whole) * 2 // 3))
 		run.check("generated, cut off", [], [cut.name])
