@@ -34,6 +34,7 @@ struct settings {
 	uint64_t sessions;
 	uint32_t concurrent, certificates;
 	uint32_t body;               /* mean bytes of a message */
+	unsigned upgraded;           /* percent of the sessions */
 	unsigned tls13;              /* percent of the upgraded sessions */
 	unsigned loss, reorder;      /* of 10,000 packets */
 	uint64_t span_bytes;         /* other bytes for one byte of mail; 0: mail only */
@@ -368,7 +369,7 @@ static void server_chain(struct generator *g, struct writer *w, uint64_t number)
 static enum kind kind_of(const struct generator *g, uint64_t number)
 {
 	uint64_t value = mix(number ^ 0x51 ^ g->settings.seed) % 1000;
-	if (value < 700)
+	if (value < 10 * g->settings.upgraded)
 		return mix(number ^ 0x13) % 100 < g->settings.tls13 ? KIND_TLS13 : KIND_TLS12;
 	return value < 940 ? KIND_PLAIN : value < 990 ? KIND_NOT_USED : KIND_STRIPPED;
 }
@@ -806,6 +807,7 @@ static const char usage[] =
     "  --concurrent N    of them at a time (1000)\n"
     "  --certificates N  distinct ones, 16..5000 (200)\n"
     "  --body N          mean bytes of a message (52000)\n"
+    "  --upgraded N      percent of the sessions (70)\n"
     "  --tls13 N         percent of the upgraded sessions (20); the others show certificates\n"
     "  --loss N          of 10000 packets with payload, missing in the capture (0)\n"
     "  --reorder N       of 10000 full segments, behind the next one (0)\n"
@@ -819,6 +821,7 @@ int main(int argc, char **argv)
 						  .concurrent = 1000,
 						  .certificates = 200,
 						  .body = 52000,
+						  .upgraded = 70,
 						  .tls13 = 20,
 						  .packet_interval_ns = 50000,
 						  .seed = 1}};
@@ -827,6 +830,7 @@ int main(int argc, char **argv)
 	    {"concurrent", required_argument, NULL, 'n'},
 	    {"certificates", required_argument, NULL, 'c'},
 	    {"body", required_argument, NULL, 'b'},
+	    {"upgraded", required_argument, NULL, 'u'},
 	    {"tls13", required_argument, NULL, 't'},
 	    {"loss", required_argument, NULL, 'l'},
 	    {"reorder", required_argument, NULL, 'r'},
@@ -852,6 +856,9 @@ int main(int argc, char **argv)
 			break;
 		case 'b':
 			s->body = (uint32_t)value;
+			break;
+		case 'u':
+			s->upgraded = (unsigned)value;
 			break;
 		case 't':
 			s->tls13 = (unsigned)value;
