@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/budget.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 void budget_init(struct budget *budget, size_t cap)
 {
 	*budget = (struct budget){.cap = cap};
+}
+
+void budget_reserve_open(struct budget *budget, bool open)
+{
+	budget->reserve_open = open;
 }
 
 /* Whether delta more bytes may go out; counts the refusal when not. */
@@ -17,7 +21,8 @@ static bool budget_admit(struct budget *budget, size_t delta)
 		budget->refused++;
 		return false;
 	}
-	if (delta > budget->cap || budget->used > budget->cap - delta) {
+	size_t cap = budget->reserve_open ? budget->cap : budget->cap - budget->reserve;
+	if (delta > cap || budget->used > cap - delta) {
 		budget->refused++;
 		return false;
 	}

@@ -11,6 +11,7 @@
 #ifndef DECODERS_BUDGET_H
 #define DECODERS_BUDGET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,12 +20,18 @@ struct budget {
 	size_t used;      /* bytes that are out, as asked for */
 	size_t peak;      /* the highest used ever */
 	uint64_t refused; /* requests that got NULL */
+	/* Of the cap: only for who has to take some to give back more. 0 after budget_init(). */
+	size_t reserve;
+	bool reserve_open;
 	/* Fault injection for tests: when not 0, the request that counts it down to 0 is refused.
 	 */
 	uint64_t fail_at;
 };
 
 void budget_init(struct budget *budget, size_t cap);
+
+/* From now on, or no longer, requests may take what is in reserve as well. */
+void budget_reserve_open(struct budget *budget, bool open);
 
 /* size bytes, uninitialised, or NULL. size 0 yields NULL and is no refusal. */
 void *budget_alloc(struct budget *budget, size_t size);

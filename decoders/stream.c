@@ -159,6 +159,9 @@ void stream_history(struct stream_pool *pool, struct stream *s, enum side side, 
 	}
 	set_flag(s, side, STREAM_NO_HISTORY);
 	stream_history_drop(pool, s, side);
+	if (s->cold != NULL && s->cold->half == NULL && s->cold->history[0] == NULL &&
+	    s->cold->history[1] == NULL)
+		stream_cold_free(pool, s);
 }
 
 void stream_pool_init(struct stream_pool *pool, const struct stream_limits *limits,

@@ -292,9 +292,18 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 
 int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
-	bool alive = flow->session != NULL && !flow->over;
-	return flow->last_ns + flow->lag_ns +
+	bool alive = (flow->session != NULL || flow->follows) && !flow->over;
+	return flow->last_ns + flow->lag_ms * INT64_C(1000000) +
 	       (alive ? table->limits.idle_ns : table->limits.half_open_ns);
+}
+
+/* Rounded up, so that a connection is never over too early. */
+static uint32_t lag_ms(int64_t time_ns, int64_t clock_ns)
+{
+	if (clock_ns <= time_ns)
+		return 0;
+	uint64_t ms = ((uint64_t)clock_ns - (uint64_t)time_ns + 999999) / 1000000;
+	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t time_ns,
@@ -310,7 +319,7 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 	    .key = *key,
 	    .start_ns = time_ns,
 	    .last_ns = time_ns,
-	    .lag_ns = clock_ns - time_ns,
+	    .lag_ms = lag_ms(time_ns, clock_ns),
 	    .vlan_outer = VLAN_NONE,
 	    .vlan_inner = VLAN_NONE,
 	};

@@ -10,7 +10,7 @@
 #define SENSOR_FLOW_H
 
 #include "decoders/siphash.h"
-#include "decoders/smtp_session.h"
+#include "decoders/smtp_followed.h"
 #include "decoders/stream.h"
 #include "sensor/evidence.h"
 
@@ -30,32 +30,38 @@ struct flow_key {
  * In the order of use: what the lookup compares and the clock needs; the stream, which is all
  * that a segment changes that needs no look; what is counted; the rest. A table of a million
  * connections is larger than any cache, so each line that a packet touches is a wait for
- * memory.
+ * memory: three lines of 64 bytes, of which it touches the first two and the counts.
  */
 struct flow {
 	uint32_t chain; /* next in its bucket */
 	struct flow_key key;
 	uint8_t client_end; /* which of the key's two endpoints is the client */
-	bool over;          /* its record is written; it stays to swallow what comes late */
+	bool over : 1;      /* its record is written; it stays to swallow what comes late */
+	bool follows : 1;   /* its session is put away: nothing but its records is looked at */
+	bool quiet : 1;     /* another view tells the same: nothing is told of this one (view.h) */
+	bool resumed : 1;   /* goes on behind a reset that was told as the end of another session */
+	uint8_t history_off : 2; /* bit per side: stream_history() was told */
 	uint16_t slot;      /* of the timer wheel */
 	int64_t last_ns;
-	struct smtp_session *session; /* from the first payload on */
+	struct smtp_session *session; /* from the first payload on; NULL while follows */
 
 	struct stream stream;
 
 	uint32_t packets[2]; /* by enum side; saturating */
 	uint64_t bytes[2];
-	int64_t start_ns;
-	int64_t lag_ns; /* by which its first packet was older than the clock */
+	union {
+		int64_t start_ns;               /* until it has a session, which knows it */
+		struct smtp_followed *followed; /* while follows */
+	};
 	uint64_t first_ordinal;
 	uint16_t vlan_outer, vlan_inner; /* VLAN_NONE when untagged */
 	uint32_t later, earlier;         /* its neighbours in the timer slot, or among those due */
 	uint32_t hold;                   /* its place in the hold queue; 0: it is not in it */
 	uint16_t shown_by[2]; /* which interface shows what each end of the key sends; 0: none */
-	bool quiet;          /* another view tells the same: nothing is told of this one (view.h) */
-	bool history_off[2]; /* stream_history() was told, by enum side */
-	bool resumed; /* goes on behind a reset that was told as the end of another session */
+	uint32_t lag_ms;      /* by which its first packet was older than the clock; saturating */
 };
+
+_Static_assert(sizeof(struct flow) == 192, "whole lines of a cache");
 
 #define FLOW_NONE UINT32_MAX
 

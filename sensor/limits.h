@@ -63,6 +63,11 @@
 
 /* All buffers of one worker: a million connections and their dialogues. */
 #define LIMIT_WORKER_MEMORY (1ULL << 30)
+/*
+ * Of that, one part in so many is for sessions that are taken up again, a kilobyte each: when a
+ * connection has to make room, its session takes some before it gives back more.
+ */
+#define LIMIT_WAKE_PART 1024
 /* Connections of one worker at once. */
 #define LIMIT_FLOWS 1000000
 /* RFC 5321 4.5.3.2: the longest wait of a client is 10 minutes; an hour is idle for good. */

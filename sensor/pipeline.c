@@ -74,6 +74,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 		return NULL;
 	p->config = *config;
 	budget_init(&p->budget, config->memory);
+	p->budget.reserve = config->memory / LIMIT_WAKE_PART;
 	stream_pool_init(&p->streams, &config->streams, &p->budget);
 	if (config->evidence_ring > 0) {
 		evidence_ring_init(&p->evidence, &p->budget, config->evidence_ring);
@@ -108,6 +109,14 @@ static void session_destroy(struct pipeline *p, struct smtp_session *session)
 	budget_free(&p->budget, session, sizeof *session);
 }
 
+/* Gives back a session that was put away, without a word of it. */
+static void flow_forget(struct pipeline *p, struct flow *flow)
+{
+	if (flow->follows)
+		certificate_release(smtp_followed_free(flow->followed, &p->context));
+	flow->follows = false;
+}
+
 void pipeline_destroy(struct pipeline *p)
 {
 	if (p == NULL)
@@ -119,6 +128,7 @@ void pipeline_destroy(struct pipeline *p)
 		while ((flow = flow_next(p->flows, &position)) != NULL) {
 			stream_free(&p->streams, &flow->stream);
 			session_destroy(p, flow->session);
+			flow_forget(p, flow);
 		}
 		flow_table_destroy(p->flows);
 	}
@@ -174,10 +184,76 @@ static struct endpoint flow_endpoint(const struct flow *flow, unsigned end)
 
 /* ---- sessions ---- */
 
+/* What the connection knows for its session. */
+static void session_identify(const struct flow *flow, struct session_facts *facts)
+{
+	facts->client = flow_endpoint(flow, flow->client_end);
+	facts->server = flow_endpoint(flow, 1U - flow->client_end);
+	facts->id = flow->first_ordinal;
+	facts->vlan_outer = flow->vlan_outer;
+	facts->vlan_inner = flow->vlan_inner;
+}
+
+/*
+ * Takes up the session that was put away. False: it found no memory. Then it is given up, as
+ * what comes now would be missing from what it reads.
+ */
+static bool flow_wake(struct pipeline *p, struct flow *flow)
+{
+	struct smtp_session *session = smtp_followed_wake(flow->followed, &p->context);
+	if (session == NULL) {
+		p->counters.refused++;
+		flow_forget(p, flow);
+		flow->over = true;
+		return false;
+	}
+	struct session_facts *facts = &session->facts;
+	session_identify(flow, facts);
+	if (session->certificate != NULL)
+		memcpy(facts->tls.certificate_sha256, session->certificate->sha256,
+		       sizeof facts->tls.certificate_sha256);
+	flow->session = session;
+	flow->follows = false;
+	return true;
+}
+
+/*
+ * Puts the session away when nothing is left to do but to follow its records and all that it
+ * came to was told. What the connection or the certificate knows as well is not kept twice.
+ */
+static void flow_follow(struct pipeline *p, struct flow *flow)
+{
+	struct smtp_session *session = flow->session;
+	if (p->closing || session->facts.milestones != session->observed ||
+	    !smtp_session_may_be_followed(session))
+		return;
+	struct session_facts *facts = &session->facts;
+	const struct session_facts whole = *facts;
+	facts->client = facts->server = (struct endpoint){.port = 0};
+	facts->id = 0;
+	facts->vlan_outer = facts->vlan_inner = 0;
+	/* session_refresh() tells these anew. */
+	facts->end_ns = 0;
+	memset(facts->packets, 0, sizeof facts->packets);
+	memset(facts->bytes, 0, sizeof facts->bytes);
+	if (session->certificate != NULL)
+		memset(facts->tls.certificate_sha256, 0, sizeof facts->tls.certificate_sha256);
+	struct smtp_followed *followed = smtp_followed_begin(session, &p->context);
+	if (followed == NULL) {
+		*facts = whole;
+		return;
+	}
+	flow->session = NULL;
+	flow->followed = followed;
+	flow->follows = true;
+}
+
 static bool flow_session(struct pipeline *p, struct flow *flow)
 {
 	if (flow->session != NULL)
 		return true;
+	if (flow->follows)
+		return flow_wake(p, flow);
 	struct smtp_session *session = budget_alloc(&p->budget, sizeof *session);
 	if (session == NULL || !smtp_session_init(session, &p->context)) {
 		budget_free(&p->budget, session, sizeof *session);
@@ -185,13 +261,9 @@ static bool flow_session(struct pipeline *p, struct flow *flow)
 		return false;
 	}
 	struct session_facts *facts = &session->facts;
-	facts->client = flow_endpoint(flow, flow->client_end);
-	facts->server = flow_endpoint(flow, 1U - flow->client_end);
+	session_identify(flow, facts);
 	facts->tap = view_tap(flow);
-	facts->id = flow->first_ordinal;
 	facts->start_ns = flow->start_ns;
-	facts->vlan_outer = flow->vlan_outer;
-	facts->vlan_inner = flow->vlan_inner;
 	flow->session = session;
 	return true;
 }
@@ -468,6 +540,8 @@ static bool close_end(struct pipeline *p, struct observation *o)
 
 	p->closing = false;
 	p->stage = p->resume;
+	if (flow->follows)
+		(void)flow_wake(p, flow); /* refused: counted */
 	if (!flow->over && flow->session != NULL) {
 		session_refresh(flow);
 		smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
@@ -517,7 +591,7 @@ static void evidence_note(struct pipeline *p, struct flow *flow, enum side side)
 {
 	const struct smtp_session *session = flow->session;
 
-	if (p->evidence.size == 0)
+	if (p->evidence.size == 0 || flow->follows)
 		return;
 	if (session != NULL && (session->upgrade_over || session->state == SMTP_STATE_MESSAGE ||
 				session->state == SMTP_STATE_CHUNK))
@@ -662,9 +736,28 @@ static bool copy_push(struct pipeline *p, struct stream_event *event)
 	return first != NULL && !first->over && flow_push(p, first, src_end, STAGE_IDLE, event);
 }
 
+/* Behind an event: what needs no look is not to be delivered. */
+static void skip_on(struct flow *flow, const struct stream_event *event)
+{
+	if (event->kind != STREAM_DATA && event->kind != STREAM_GAP)
+		return;
+	uint64_t skip = flow->follows ? smtp_followed_skippable(flow->followed, event->side)
+				      : smtp_session_skippable(flow->session, event->side);
+	if (skip > 0)
+		stream_skip(&flow->stream, event->side, skip);
+}
+
 /* One event of the stream under hand. */
 static void event_take(struct pipeline *p, struct flow *flow, const struct stream_event *event)
 {
+	if (flow->over)
+		return; /* given up at an event before this one */
+	if (flow->follows && smtp_followed_event(flow->followed, &p->context, event)) {
+		p->time_ns = event->time_ns;
+		p->ordinal = event->ordinal;
+		skip_on(flow, event);
+		return;
+	}
 	if (event->kind != STREAM_FIN && event->kind != STREAM_RST && !flow_session(p, flow))
 		return;
 	if (flow->session == NULL)
@@ -680,16 +773,14 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		enum side side = (enum side)i;
-		if (flow->session->framing[side] == SMTP_FRAMING_TLS && !flow->history_off[side]) {
-			flow->history_off[side] = true;
+		if (flow->session->framing[side] == SMTP_FRAMING_TLS &&
+		    (flow->history_off & 1U << i) == 0) {
+			flow->history_off = (flow->history_off | 1U << i) & 3U;
 			stream_history(&p->streams, &flow->stream, side, false);
 		}
 	}
-	if (event->kind == STREAM_DATA || event->kind == STREAM_GAP) {
-		uint64_t skip = smtp_session_skippable(flow->session, event->side);
-		if (skip > 0)
-			stream_skip(&flow->stream, event->side, skip);
-	}
+	skip_on(flow, event);
+	flow_follow(p, flow);
 }
 
 /* The clock is at a frame. True: in another beat than before, so holds may end and connections time

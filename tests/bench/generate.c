@@ -38,6 +38,7 @@ struct settings {
 	unsigned tls13;              /* percent of the upgraded sessions */
 	unsigned loss, reorder;      /* of 10,000 packets */
 	uint64_t span_bytes;         /* other bytes for one byte of mail; 0: mail only */
+	bool settled;                /* the first ones wait for one another once TLS is up */
 	uint64_t packet_interval_ns; /* between two packets of the capture */
 	uint64_t seed;
 };
@@ -760,6 +761,17 @@ static void other_write(struct generator *g)
 	}
 }
 
+/* The stage at which an upgraded session has had a command of it answered inside TLS. */
+#define STAGE_SETTLED 14U
+
+/* One after the other up to there, so that none is larger than it has to be while it waits. */
+static void settle_all(struct generator *g, struct session *sessions, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		while (sessions[i].stage < STAGE_SETTLED && session_step(g, &sessions[i]))
+			;
+}
+
 static void generate(struct generator *g)
 {
 	struct settings *settings = &g->settings;
@@ -775,6 +787,8 @@ static void generate(struct generator *g)
 		session_begin(g, &sessions[next], next);
 		next++;
 	}
+	if (settings->settled)
+		settle_all(g, sessions, active);
 	while (active > 0) {
 		struct session *s = &sessions[draw(g) % active];
 		/* A few packets of one session come together, as windows make them. */
@@ -811,6 +825,7 @@ static const char usage[] =
     "  --tls13 N         percent of the upgraded sessions (20); the others show certificates\n"
     "  --loss N          of 10000 packets with payload, missing in the capture (0)\n"
     "  --reorder N       of 10000 full segments, behind the next one (0)\n"
+    "  --settled         those of the beginning wait, once TLS is up, until it is up for all\n"
     "  --span            19 of 20 bytes are not mail\n"
     "  --interval NS     between two packets (50000)\n"
     "  --seed N          (1)\n";
@@ -834,6 +849,7 @@ int main(int argc, char **argv)
 	    {"tls13", required_argument, NULL, 't'},
 	    {"loss", required_argument, NULL, 'l'},
 	    {"reorder", required_argument, NULL, 'r'},
+	    {"settled", no_argument, NULL, 'w'},
 	    {"span", no_argument, NULL, 'p'},
 	    {"interval", required_argument, NULL, 'i'},
 	    {"seed", required_argument, NULL, 'x'},
@@ -868,6 +884,9 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			s->reorder = (unsigned)value;
+			break;
+		case 'w':
+			s->settled = true;
 			break;
 		case 'p':
 			s->span_bytes = 19;

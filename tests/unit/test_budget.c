@@ -87,3 +87,20 @@ Test(budget, injected_fault)
 	budget_free(&b, first, 1);
 	budget_free(&b, third, 1);
 }
+
+Test(budget, reserve)
+{
+	struct budget b;
+	budget_init(&b, 100);
+	b.reserve = 30;
+	cr_expect_null(budget_alloc(&b, 71));
+	budget_reserve_open(&b, true);
+	void *block = budget_alloc(&b, 90);
+	cr_assert_not_null(block);
+	budget_reserve_open(&b, false);
+	cr_expect_null(budget_alloc(&b, 1), "beyond what is not in reserve");
+	budget_free(&b, block, 90);
+	block = budget_alloc(&b, 70);
+	cr_expect_not_null(block);
+	budget_free(&b, block, 70);
+}
