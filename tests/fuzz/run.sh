@@ -83,11 +83,12 @@ libfuzzer() {
 }
 
 afl() {
-	local target=$1 out=build/afl/out/$1 stats found
+	local target=$1 out=build/afl/out/$1 stats found words=()
+	[ ! -e "tests/fuzz/dictionaries/$1.dict" ] || words=(-x "tests/fuzz/dictionaries/$1.dict")
 	rm -rf "$out"
 	mkdir -p build/afl/out
 	AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 \
-		timeout $((seconds + 120)) afl-fuzz -V "$seconds" -m none -t 5000 -i "tests/fuzz/corpus/$target" -o "$out" \
+		timeout $((seconds + 120)) afl-fuzz -V "$seconds" -m none -t 5000 "${words[@]}" -i "tests/fuzz/corpus/$target" -o "$out" \
 		-- "build/afl/tests/fuzz/fuzz_$target" >"build/afl/findings/$target.log" 2>&1 ||
 		{ tail -n 20 "build/afl/findings/$target.log"; return 1; }
 	stats=$out/default/fuzzer_stats
