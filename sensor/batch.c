@@ -27,8 +27,8 @@ bool batch_ring_init(struct batch_ring *ring, unsigned workers)
 	}
 	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
 		struct batch *batch = &ring->batches[i];
-		/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): never without workers
-		 */
+		/* Never without workers. */
+		/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
 		batch->lanes = calloc(workers, sizeof *batch->lanes);
 		for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
 			struct batch_lane *lane = &batch->lanes[w];
