@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/verdict.h"
+#include "sensor/pipeline_state.h"
+#include "sensor/view.h"
+
+void pipeline_session_destroy(struct pipeline *p, struct smtp_session *session)
+{
+	if (session == NULL)
+		return;
+	certificate_release(session->certificate);
+	smtp_session_free(session, &p->context);
+	budget_free(&p->budget, session, sizeof *session);
+}
+
+void pipeline_session_forget(struct pipeline *p, struct flow *flow)
+{
+	if (flow->follows)
+		certificate_release(smtp_followed_free(flow->followed, &p->context));
+	flow->follows = false;
+}
+
+static struct endpoint flow_endpoint(const struct flow *flow, unsigned end)
+{
+	struct endpoint endpoint = {.port = flow->key.port[end]};
+	endpoint.addr.version = flow->key.version;
+	memcpy(endpoint.addr.bytes, flow->key.addr[end], 16);
+	return endpoint;
+}
+
+/* What the connection knows for its session. */
+static void session_identify(const struct flow *flow, struct session_facts *facts)
+{
+	facts->client = flow_endpoint(flow, flow->client_end);
+	facts->server = flow_endpoint(flow, 1U - flow->client_end);
+	facts->id = flow->first_ordinal;
+	facts->vlan_outer = flow->vlan_outer;
+	facts->vlan_inner = flow->vlan_inner;
+}
+
+/*
+ * Takes up the session that was put away. False: it found no memory. Then it is given up, as
+ * what comes now would be missing from what it reads.
+ */
+static bool flow_wake(struct pipeline *p, struct flow *flow)
+{
+	struct smtp_session *session = smtp_followed_wake(flow->followed, &p->context);
+	if (session == NULL) {
+		p->counters.refused++;
+		pipeline_session_forget(p, flow);
+		flow->over = true;
+		return false;
+	}
+	struct session_facts *facts = &session->facts;
+	session_identify(flow, facts);
+	if (session->certificate != NULL)
+		memcpy(facts->tls.certificate_sha256, session->certificate->sha256,
+		       sizeof facts->tls.certificate_sha256);
+	flow->session = session;
+	flow->follows = false;
+	return true;
+}
+
+void pipeline_session_follow(struct pipeline *p, struct flow *flow)
+{
+	struct smtp_session *session = flow->session;
+	if (p->closing || session->facts.milestones != session->observed ||
+	    !smtp_session_may_be_followed(session))
+		return;
+	struct session_facts *facts = &session->facts;
+	const struct session_facts whole = *facts;
+	facts->client = facts->server = (struct endpoint){.port = 0};
+	facts->id = 0;
+	facts->vlan_outer = facts->vlan_inner = 0;
+	/* session_refresh() tells these anew. */
+	facts->end_ns = 0;
+	memset(facts->packets, 0, sizeof facts->packets);
+	memset(facts->bytes, 0, sizeof facts->bytes);
+	if (session->certificate != NULL)
+		memset(facts->tls.certificate_sha256, 0, sizeof facts->tls.certificate_sha256);
+	struct smtp_followed *followed = smtp_followed_begin(session, &p->context);
+	if (followed == NULL) {
+		*facts = whole;
+		return;
+	}
+	flow->session = NULL;
+	flow->followed = followed;
+	flow->follows = true;
+}
+
+bool pipeline_session_begin(struct pipeline *p, struct flow *flow)
+{
+	if (flow->follows)
+		return flow_wake(p, flow);
+	struct smtp_session *session = budget_alloc(&p->budget, sizeof *session);
+	if (session == NULL || !smtp_session_init(session, &p->context)) {
+		budget_free(&p->budget, session, sizeof *session);
+		p->counters.refused++;
+		return false;
+	}
+	struct session_facts *facts = &session->facts;
+	session_identify(flow, facts);
+	facts->tap = view_tap(flow);
+	facts->start_ns = flow->start_ns;
+	flow->session = session;
+	return true;
+}
+
+/* All that the connection knows of its session, for an observation. */
+static void session_refresh(struct flow *flow)
+{
+	struct session_facts *facts = &flow->session->facts;
+	facts->end_ns = flow->last_ns;
+	facts->handshake_missing = !stream_handshake_seen(&flow->stream);
+	for (unsigned side = 0; side < 2; side++) {
+		facts->packets[side] = flow->packets[side];
+		facts->bytes[side] = flow->bytes[side];
+	}
+	pipeline_session_sides(flow);
+}
+
+static struct application_detector *detector(struct pipeline *p)
+{
+	if (p->applications == NULL && !p->applications_failed) {
+		p->applications = application_detector_create();
+		p->applications_failed = p->applications == NULL;
+	}
+	return p->applications;
+}
+
+/*
+ * What nDPI holds against the two hellos. A question costs it some 10 us, and
+ * most sessions show the same hellos but for their random bytes: what decides
+ * (JA3, JA3S, the name asked for) is the key of a small table of answers.
+ */
+static void ask_for_risks(struct pipeline *p, struct smtp_session *session)
+{
+	struct smtp_found *found = &p->found;
+	struct session_tls *tls = &session->facts.tls;
+	struct span sni = session_facts_text(&session->facts, TEXT_SNI);
+	uint8_t key_bytes[32 + TEXT_MAX];
+	size_t len = 32;
+
+	if (found->hello_len[SIDE_SERVER] == 0)
+		return;
+	memcpy(key_bytes, tls->ja3, 16);
+	memcpy(key_bytes + 16, tls->ja3s, 16);
+	if (sni.len > 0)
+		memcpy(key_bytes + len, sni.ptr, sni.len);
+	len += sni.len;
+	uint64_t key = siphash(&p->config.hash_key, span_of(key_bytes, len));
+	struct risk_answer *answer = &p->risks[key % RISK_ANSWERS];
+
+	if (!answer->known || answer->key != key) {
+		struct application_flow flow = {
+		    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
+		    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
+		};
+		*answer = (struct risk_answer){.key = key, .known = true};
+		if (detector(p) != NULL)
+			answer->risks =
+			    application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
+	}
+	tls->risks = answer->risks;
+	found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
+}
+
+void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
+{
+	struct smtp_found *found = &p->found;
+	struct session_tls *tls = &session->facts.tls;
+
+	if (found->ja3_len > 0) {
+		tls->has_ja3 = digest_bytes(p->digester, DIGEST_MD5,
+					    span_of(found->ja3, found->ja3_len), tls->ja3);
+		found->ja3_len = 0;
+	}
+	if (found->ja3s_len > 0) {
+		tls->has_ja3s = digest_bytes(p->digester, DIGEST_MD5,
+					     span_of(found->ja3s, found->ja3s_len), tls->ja3s);
+		found->ja3s_len = 0;
+	}
+	ask_for_risks(p, session);
+	if (found->chain_len == 0)
+		return;
+	struct span chain[SMTP_CHAIN_MAX];
+	size_t at = 0;
+	for (unsigned i = 0; i < found->chain_len; i++) {
+		chain[i] = span_of(found->chain + at, found->lengths[i]);
+		at += found->lengths[i];
+	}
+	int64_t time_s = p->time_ns / 1000000000;
+	const struct certificate_info *info =
+	    certificate_cache_get(p->certificates, chain[0], tls->certificate_sha256);
+	tls->chain_len = (uint8_t)found->chain_len;
+	if (info != NULL) {
+		struct span names[2];
+		size_t names_len = 0;
+		struct span sni = session_facts_text(&session->facts, TEXT_SNI);
+		struct span host = session_facts_text(&session->facts, TEXT_SERVER_NAME);
+		struct span ehlo = session_facts_text(&session->facts, TEXT_EHLO_NAME);
+		struct ip_addr literal;
+		/* A literal address is no SNI (RFC 6066 3), whatever a client sends. */
+		if (sni.len > 0 && !ip_addr_parse((const char *)sni.ptr, sni.len, &literal)) {
+			names[names_len++] = sni;
+		} else {
+			if (host.len > 0)
+				names[names_len++] = host;
+			if (ehlo.len > 0)
+				names[names_len++] = ehlo;
+		}
+		tls->certificate_id = info->id;
+		tls->certificate_problems =
+		    certificate_judge(info, time_s, names, names_len) |
+		    certificate_cache_judge_chain(p->certificates, chain, found->chain_len, time_s);
+		certificate_release(session->certificate);
+		session->certificate = info;
+	}
+	budget_free(&p->budget, found->chain, found->chain_size);
+	found->chain = NULL;
+	found->chain_len = 0;
+	smtp_reach(session, MILESTONE_CERTIFICATE);
+}
+
+static void name_application(struct pipeline *p, struct smtp_session *session)
+{
+	char name[APPLICATION_NAME_MAX];
+
+	if (session->facts.outcome != OUTCOME_NOT_SMTP || detector(p) == NULL)
+		return;
+	struct application_flow flow = {
+	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
+	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
+	    .server_first = smtp_session_server_first(session),
+	};
+	if (application_name(p->applications, &flow, name))
+		(void)session_facts_set_text(&session->facts, &p->budget, TEXT_APPLICATION,
+					     span_str(name));
+}
+
+/* Whether the flow's session has a record: what is not SMTP counts on a mail port only. */
+static bool session_is_of_interest(const struct pipeline *p, const struct flow *flow)
+{
+	if (flow->session == NULL)
+		return false;
+	/* Behind a reset, what one side alone still said was on its way when it was sent. */
+	if (flow->resumed && !flow_is_dialogue(flow))
+		return false;
+	if (mail_ports_has(&p->config.ports, flow->session->facts.server.port))
+		return true;
+	return p->config.ports.all && smtp_session_is_smtp(flow->session);
+}
+
+/*
+ * On another port: whether nDPI takes for SMTP what our own tracker was not sure of, a
+ * greeting with 220 that does not name the protocol and a client that never said hello.
+ */
+static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *session)
+{
+	if (!p->config.ports.all || session->server_foreign ||
+	    session->facts.greeting_code != 220 || detector(p) == NULL)
+		return false;
+	struct application_flow flow = {
+	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
+	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
+	    .server_first = smtp_session_server_first(session),
+	};
+	return application_is_smtp(p->applications, &flow);
+}
+
+static void observe(struct pipeline *p, struct flow *flow, struct observation *o)
+{
+	struct smtp_session *session = flow->session;
+
+	session_refresh(flow);
+	smtp_session_settle(session);
+	*o = (struct observation){
+	    .place = p->place,
+	    .ordinal = p->ordinal,
+	    .time_ns = p->time_ns,
+	    .new_milestones = session->facts.milestones & ~session->observed,
+	    .facts = session->facts,
+	    .certificate = session->certificate,
+	};
+	if (p->config.always_dialogue || !verdict_is_routine(&session->facts, o->new_milestones)) {
+		size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
+					      sizeof p->dialogue, &o->dialogue_evicted);
+		o->dialogue = span_of(p->dialogue, len);
+		if (p->evidence_out != NULL) {
+			uint64_t evicted = p->evidence.evicted;
+			size_t packets =
+			    evidence_collect(&p->evidence, flow_trail(p->flows, flow), o->dialogue,
+					     p->evidence_out, p->config.evidence_out);
+			o->packets = span_of(p->evidence_out, packets);
+			o->packets_evicted = p->evidence.evicted > evicted;
+		}
+	}
+	session->observed = session->facts.milestones;
+}
+
+bool pipeline_session_observe(struct pipeline *p, struct flow *flow, struct observation *o)
+{
+	if (!session_is_of_interest(p, flow))
+		return false;
+	observe(p, flow, o);
+	return true;
+}
+
+/* How a connection ended: what was held may have been its FIN or RST. */
+static enum session_closed_by ending_of(const struct flow *flow, enum session_closed_by otherwise)
+{
+	unsigned flags = flow->stream.flags[0] | flow->stream.flags[1];
+	/* A reset behind a FIN only answers what came too late: the end was orderly. */
+	if (flags & STREAM_FIN_SEEN)
+		return CLOSED_BY_FIN;
+	if (flags & STREAM_RST_SEEN)
+		return CLOSED_BY_RST;
+	return otherwise;
+}
+
+bool pipeline_session_close(struct pipeline *p, struct flow *flow, struct observation *o)
+{
+	bool told = false;
+
+	session_refresh(flow);
+	smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
+	if (!flow->quiet &&
+	    (session_is_of_interest(p, flow) || is_smtp_to_ndpi(p, flow->session))) {
+		name_application(p, flow->session);
+		observe(p, flow, o);
+		p->counters.sessions++;
+		told = true;
+	}
+	pipeline_session_destroy(p, p->spent); /* of an earlier one that was not told */
+	p->spent = flow->session;
+	flow->session = NULL;
+	return told;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pipeline from within: pipeline.c brings segments to their connections, and what comes of
+ * them to the sessions; pipeline_session.c has what a connection knows of its session.
+ */
+#ifndef SENSOR_PIPELINE_STATE_H
+#define SENSOR_PIPELINE_STATE_H
+
+#include "sensor/hold_queue.h"
+#include "sensor/pipeline.h"
+
+/* What pipeline_next() goes on with. */
+enum pipeline_stage {
+	STAGE_IDLE,
+	STAGE_TIME, /* holds and connections whose time is over, before the packet is looked at */
+	STAGE_SEGMENT, /* the packet's segment is to be pushed */
+	STAGE_COPY,    /* ... and into another view of its connection */
+	STAGE_PULL,    /* its events */
+	STAGE_FINISH,  /* the input is over: each connection in turn */
+};
+
+/* An answer of nDPI that was given before. */
+struct risk_answer {
+	uint64_t key;
+	uint32_t risks;
+	bool known;
+};
+
+#define RISK_ANSWERS 4096U
+
+struct pipeline {
+	struct pipeline_config config;
+	struct budget budget;
+	struct stream_pool streams;
+	struct flow_table *flows;
+	struct hold_queue holds;
+	struct dialogue_ring dialogues;
+	struct evidence_ring evidence;
+	uint8_t *evidence_out;
+	struct smtp_found found;
+	struct smtp_context context;
+	struct digester *digester;
+	struct certificate_cache *certificates;
+	struct application_detector *applications; /* made when first asked */
+	bool applications_failed;
+	struct risk_answer risks[RISK_ANSWERS];
+	struct pipeline_counters counters;
+
+	int64_t clock_ns;
+	int64_t beat;
+	bool clock_started;
+	struct observation_place place; /* of what is told next; its step is where the clock is */
+	int64_t time_ns;                /* of what is under hand: the packet, or the event */
+	uint64_t ordinal;
+
+	enum pipeline_stage stage;
+	const struct followed_packet
+	    *packet;       /* the one given last; NULL: the clock alone went on */
+	struct flow *flow; /* under hand */
+	enum side side;
+	bool closing; /* its stream is being finished */
+	enum session_closed_by closed_by;
+	bool remove;                /* it leaves the table once it is closed */
+	enum pipeline_stage resume; /* after the pull or the close */
+	int64_t lag_ns;             /* by which its packets are older than the clock */
+
+	struct smtp_session *spent; /* session of a last observation, freed at the next call */
+	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
+};
+
+/* Both sides said something. */
+static inline bool flow_is_dialogue(const struct flow *flow)
+{
+	return (flow->stream.flags[0] & flow->stream.flags[1] & STREAM_DELIVERED) != 0;
+}
+
+/*
+ * Makes the session of a connection that has none, or takes up the one that was put away.
+ * False, and counted, when out of memory; one that was put away is then given up.
+ */
+bool pipeline_session_begin(struct pipeline *p, struct flow *flow);
+
+/*
+ * Puts the session away when nothing is left to do but to follow its records and all that it
+ * came to was told. What the connection or the certificate knows as well is not kept twice.
+ */
+void pipeline_session_follow(struct pipeline *p, struct flow *flow);
+
+/* Gives back a session that was put away, without a word of it. */
+void pipeline_session_forget(struct pipeline *p, struct flow *flow);
+
+/* What TCP knows of the two sides, for what is to be told of the next event. */
+static inline void pipeline_session_sides(struct flow *flow)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
+		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
+		smtp_session_side(flow->session, (enum side)side, seen, syn);
+	}
+}
+
+/* What an event brought to light and a library has to read. */
+void pipeline_session_found(struct pipeline *p, struct smtp_session *session);
+
+/* Gives out an observation, if the session has a record. It has reached something new. */
+bool pipeline_session_observe(struct pipeline *p, struct flow *flow, struct observation *o);
+
+/* The connection is over: the last observation, if the session has a record. */
+bool pipeline_session_close(struct pipeline *p, struct flow *flow, struct observation *o);
+
+/* NULL is allowed. */
+void pipeline_session_destroy(struct pipeline *p, struct smtp_session *session);
+
+#endif
