@@ -381,7 +381,14 @@ def storms(world):
         lines = open(os.path.join(place, name), "rb").read()
         check(lines.endswith(b"\n") or not lines, f"replay under a storm: {name} ends within a line")
     whole_lines(os.path.join(place, "alerts"))
-    sent += storm(world, ["replay", "--quiet", *outputs, big], [*harmless, signal.SIGINT, signal.SIGTERM], signal.SIGTERM, (1,))
+    # By a pipe that stays open: however fast it reads, it has not ended when it is asked to.
+    end, begin = os.pipe()
+    feeder = subprocess.Popen(["sh", "-c", 'cat "$0" && exec sleep 60', big], stdout=begin)
+    sent += storm(world, ["replay", "--quiet", *outputs, "-"], [*harmless, signal.SIGINT, signal.SIGTERM], signal.SIGTERM, (1,), stdin=end)
+    feeder.kill()
+    feeder.wait()
+    os.close(end)
+    os.close(begin)
     whole_lines(os.path.join(place, "alerts"))
     # A reader that waits for a pipe which says nothing.
     end, begin = os.pipe()
