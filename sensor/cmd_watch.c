@@ -50,6 +50,16 @@ static void upkeep(struct run *run, struct capture_live *live, size_t count, int
 	tell_heartbeat(run, live, count);
 }
 
+/*
+ * On a busy interface idle never comes: a packet that was captured after the signal says that
+ * those before it are in. A clock that was set must not keep the sensor from its end.
+ */
+static bool all_before_is_in(int64_t packet_ns, int64_t stop_ns)
+{
+	int64_t now = now_ns();
+	return packet_ns > stop_ns || now < stop_ns || now - stop_ns > LIMIT_STOP_NS;
+}
+
 /* Returns the number of packets. */
 static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, size_t count,
 				    size_t untapped, bool *failed)
@@ -57,6 +67,7 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 	struct capture_packet packet;
 	uint64_t ordinal = 0;
 	int64_t upkeep_ns = 0;
+	int64_t stop_ns = 0; /* when the signal was noticed; 0: not yet */
 
 	tell_heartbeat(run, live, count);
 
@@ -103,10 +114,10 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 		case LIVE_END:
 			return ordinal;
 		}
-		/* On a busy interface idle never comes: what was captured before the signal is in.
-		 */
-		if (signals_stop_asked() && status == LIVE_PACKET &&
-		    packet.time_ns > now_ns() - LIMIT_HOLD_NS / 100)
+		if (signals_stop_asked() && stop_ns == 0)
+			stop_ns = now_ns();
+		if (stop_ns != 0 && status == LIVE_PACKET &&
+		    all_before_is_in(packet.time_ns, stop_ns))
 			return ordinal;
 	}
 }

@@ -21,6 +21,8 @@
  */
 #define LIMIT_LIVE_BLOCK_MS 50
 #define LIMIT_LIVE_WAIT_MS  150
+/* After a signal to stop: what the kernel still holds of the time before is read within this. */
+#define LIMIT_STOP_NS 2000000000LL
 /* How long a packet waits for an earlier one of another interface: a block, and a scheduler. */
 #define LIMIT_LIVE_MERGE_MS 100
 /* How often a busy capture flushes outputs and tells what it counted. */
