@@ -13,6 +13,14 @@ struct redis_outcome redis_outcome_of(const struct redis_error *error)
 	return outcome;
 }
 
+static void set_text(struct redis_outcome *outcome, struct span text)
+{
+	(void)snprintf(
+	    outcome->text, sizeof(outcome->text), "%.*s",
+	    (int)(text.len < sizeof(outcome->text) ? text.len : sizeof(outcome->text) - 1),
+	    text.len > 0 ? (const char *)text.ptr : "");
+}
+
 void redis_outcome_note(struct redis_outcome *outcome, const struct redis_reply *reply,
 			size_t culprit)
 {
@@ -23,10 +31,7 @@ void redis_outcome_note(struct redis_outcome *outcome, const struct redis_reply 
 		return;
 	outcome->class = class;
 	outcome->culprit = culprit;
-	(void)snprintf(
-	    outcome->text, sizeof(outcome->text), "%.*s",
-	    (int)(text.len < sizeof(outcome->text) ? text.len : sizeof(outcome->text) - 1),
-	    text.len > 0 ? (const char *)text.ptr : "");
+	set_text(outcome, text);
 }
 
 /* Commands for each alert. */
@@ -46,9 +51,6 @@ static bool append_alert(const struct redis_batch_form *form, struct redis_link 
 	const struct span xadd[] = {
 	    span_str("XADD"),
 	    span_str(form->key),
-	    span_str("MAXLEN"),
-	    span_str("~"),
-	    span_str(form->max_entries),
 	    span_str("*"),
 	    span_str("id"),
 	    record->id,
@@ -78,9 +80,11 @@ bool redis_batch_queue(const struct redis_batch_form *form, struct redis_link *l
 	return true;
 }
 
-bool redis_batch_execute(struct redis_link *link)
+bool redis_batch_execute(const struct redis_batch_form *form, struct redis_link *link, bool asking)
 {
-	return append_word(link, "EXEC");
+	const char *const xtrim[] = {"XTRIM", form->key, "MAXLEN", "~", form->max_entries};
+
+	return append_word(link, "EXEC") && (asking || redis_link_append_text(link, xtrim, 5));
 }
 
 /* Reads EXEC's reply: one element for each command of the transaction. */
@@ -111,6 +115,22 @@ static void read_exec(const struct redis_reply *reply, size_t count, size_t each
 	}
 }
 
+/* Reads XTRIM's reply. It decides nothing about the alerts, unless the link broke. */
+static void read_trim(struct redis_link *link, struct redis_outcome *outcome)
+{
+	struct redis_error error;
+	struct redis_reply *reply = redis_link_reply(link, 0, &error);
+
+	if (reply == NULL) {
+		outcome->failure = error.failure;
+		return;
+	}
+	outcome->untrimmed = redis_reply_kind(reply) == REDIS_KIND_ERROR;
+	if (outcome->untrimmed && outcome->class == REDIS_CLASS_GOOD)
+		set_text(outcome, redis_reply_text(reply));
+	redis_reply_free(reply);
+}
+
 struct redis_outcome redis_batch_read(const struct redis_batch_form *form, struct redis_link *link,
 				      const struct outbox_batch *batch, bool asking)
 {
@@ -135,6 +155,8 @@ struct redis_outcome redis_batch_read(const struct redis_batch_form *form, struc
 			redis_outcome_note(&outcome, reply, i < before ? 0 : (i - before) / each);
 		redis_reply_free(reply);
 	}
+	if (!asking && outcome.failure == REDIS_FINE)
+		read_trim(link, &outcome);
 	return outcome;
 }
 

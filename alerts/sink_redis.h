@@ -4,9 +4,9 @@
  * them entries of a stream, in the order of raising.
  *
  * A batch is one MULTI/EXEC, so that an error in its middle cannot let later
- * alerts overtake. An alert is acknowledged in the outbox only when EXEC was
- * answered (and, with wait_replicas, WAIT): what was sent when a connection
- * broke is sent again, and recognised by its id.
+ * alerts overtake, and an XTRIM behind it (why: alerts/redis_batch.h). An alert is acknowledged in
+ * the outbox only when EXEC was answered (and, with wait_replicas, WAIT): what was sent when a
+ * connection broke is sent again, and recognised by its id.
  *
  *   <prefix>alerts         stream: id, rule, severity, sensor, json
  *   <prefix>alerts         channel: the document, when publish is set

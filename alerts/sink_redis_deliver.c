@@ -79,6 +79,17 @@ static struct redis_outcome wait_for_replicas(struct sink_redis *sink, struct re
 	}
 }
 
+/* A stream that grows without bound is worth a word, once; the alerts are there all the same. */
+static void tell_trimming(struct sink_redis *sink, const struct redis_outcome *outcome)
+{
+	if (outcome->class != REDIS_CLASS_GOOD || outcome->untrimmed == sink->untrimmed)
+		return;
+	sink->untrimmed = outcome->untrimmed;
+	if (outcome->untrimmed && sink->notices != NULL)
+		notices_add(sink->notices, NOTICE_WARNING, "%s is not trimmed: %s",
+			    sink->alerts_key, outcome->text);
+}
+
 /* The first count alerts of the batch are through. */
 static void acknowledge(struct sink_redis *sink, size_t count)
 {
@@ -205,7 +216,7 @@ static struct redis_outcome send_batch(struct sink_redis *sink, struct redis_lin
 
 	sink->queued = NULL;
 	bool sent = (queued || redis_batch_queue(form, link, &sink->batch, asking)) &&
-		    redis_batch_execute(link) && redis_link_flush(link, &error);
+		    redis_batch_execute(form, link, asking) && redis_link_flush(link, &error);
 	/* What broke the pipe may be waiting to be read: "Protocol error". */
 	if (!sent && error.failure != REDIS_CLOSED)
 		return redis_outcome_of(&error);
@@ -287,6 +298,7 @@ bool sink_redis_deliver_alerts(struct sink_redis *sink)
 		backoff_reset(&sink->backoff);
 		sink->batch_limit = sink->config.batch_alerts;
 		sink_redis_set_state(sink, SINK_REDIS_DELIVERING, "");
+		tell_trimming(sink, &outcome);
 		advance(sink);
 		return true;
 	}

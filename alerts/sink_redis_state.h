@@ -32,6 +32,7 @@ struct sink_redis {
 	char max_entries[NUMBER_SIZE];
 	struct backoff backoff;
 	unsigned dead_in_a_row;
+	bool untrimmed; /* Redis refused to trim the stream, which was said */
 	int64_t next_heartbeat_ms;
 	int64_t next_check_ms;
 	int64_t next_due_ms; /* the sooner of the two */
