@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/batch.h"
 
+#include "sensor/memory_fetch.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 
 /* One frame may bring its packet, a beat and DNS answers. */
-#define LANE_ROOM (LIMIT_BATCH_PACKETS + 2)
+#define LANE_ROOM   (LIMIT_BATCH_PACKETS + 2)
+
+#define SLOTS_AHEAD 3 /* that are fetched before they are written */
 
 /* Bytes that would not last. */
 struct batch_copy {
@@ -13,11 +17,11 @@ struct batch_copy {
 	_Alignas(max_align_t) uint8_t bytes[];
 };
 
-bool batch_ring_init(struct batch_ring *ring, unsigned workers)
+bool batch_ring_init(struct batch_ring *ring, unsigned workers, unsigned spins)
 {
 	bool whole = true;
 
-	*ring = (struct batch_ring){.workers = workers};
+	*ring = (struct batch_ring){.workers = workers, .spins = spins};
 	if (!wake_init(&ring->room))
 		return false;
 	ring->progress = aligned_alloc(64, workers * sizeof *ring->progress);
@@ -91,6 +95,17 @@ static uint64_t passed_by_all(const struct batch_ring *ring)
 	return least;
 }
 
+/* Whether so many batches are passed by all, now or within a moment. */
+static bool spin_until_passed(const struct batch_ring *ring, uint64_t wanted)
+{
+	for (unsigned i = 0; i < ring->spins; i++) {
+		if (passed_by_all(ring) >= wanted)
+			return true;
+		wake_relax();
+	}
+	return false;
+}
+
 /* Workers sleep until it is worth while to wake them: now it is, whatever there is. */
 static void wake_workers(struct batch_ring *ring)
 {
@@ -123,9 +138,11 @@ static struct batch *present(struct batch_ring *ring)
 struct batch *batch_open(struct batch_ring *ring)
 {
 	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
-	/* When it has to wait at all, it waits until half of the ring is free. */
-	if (sealed - ring->released >= LIMIT_BATCHES)
-		wait_passed(ring, sealed - LIMIT_BATCHES / 2);
+	if (sealed - ring->released < LIMIT_BATCHES)
+		return present(ring);
+	/* One place will do where it comes soon; who has to sleep sleeps until half are free. */
+	uint64_t one = sealed - LIMIT_BATCHES + 1;
+	wait_passed(ring, spin_until_passed(ring, one) ? one : sealed - LIMIT_BATCHES / 2);
 	return present(ring);
 }
 
@@ -133,6 +150,10 @@ struct batch *batch_open(struct batch_ring *ring)
 static void lane_add(struct batch *batch, struct batch_lane *lane, enum batch_kind kind)
 {
 	lane->kinds[lane->count++] = (uint8_t)kind;
+	/* A worker had them last: without this the reader's stores pile up behind the first. */
+	if (lane->count + SLOTS_AHEAD < LANE_ROOM)
+		memory_fetch_to_write(&lane->slots[lane->count + SLOTS_AHEAD],
+				      sizeof lane->slots[0]);
 	batch->full = batch->full || lane->count >= LIMIT_BATCH_PACKETS;
 }
 

@@ -4,23 +4,26 @@
 #include "sensor/signals.h"
 #include "sensor/worker.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 struct crew {
-	unsigned size;
+	unsigned size;       /* of its pipelines */
 	struct judge *judge; /* borrowed */
 	struct intake *intake;
 	struct pipeline *pipeline; /* of the calling thread; NULL: there are workers */
 
 	/* the reader */
-	struct flow_hash deal_hash;
-	struct batch *batch; /* being filled; NULL: none */
-	uint64_t end;        /* ordinal behind the last frame */
+	struct flow_hash deal_hash; /* tells the worker, and */
+	struct flow_hash flow_hash; /* the place in its table */
+	struct batch *batch;        /* being filled; NULL: none */
+	uint64_t end;               /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
 	struct endpoint latest[2]; /* of the packet before, and */
 	uint8_t latest_tap;
 	unsigned latest_worker; /* whose it was */
+	uint32_t latest_hash;
 	uint64_t unread;
 	bool finished;
 
@@ -116,23 +119,39 @@ static void *run_judge(void *argument)
 
 /* ---- life ---- */
 
+/* That this process may run on. */
+static unsigned processors(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
 static bool start_threads(struct crew *crew, const struct crew_config *config)
 {
 	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
-	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
+	crew->has_batches =
+	    crew->has_wakes &&
+	    batch_ring_init(&crew->batches, crew->size,
+			    config->workers <= processors() ? LIMIT_BATCH_SPINS : 0);
 	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
 	if (crew->workers == NULL)
 		return false;
 	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
 	if (!crew->has_batches)
 		return false;
+	/* A lone worker has nobody to be put in order with: it calls the judge itself. */
+	const bool alone = config->workers == 2;
+	const struct worker_hearer hearer = {.judge = alone ? crew->judge : NULL,
+					     .judge_wake = alone ? NULL : &crew->judge_wake};
 	/* What sessions share by luck of their order, not by their own right, is shared out. */
 	struct pipeline_config share = config->pipeline;
 	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
 	for (unsigned i = 0; i < crew->size; i++)
-		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, &crew->judge_wake))
+		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, hearer))
 			return false;
+	if (alone)
+		return true;
 	sigset_t before;
 	signals_hold(&before);
 	crew->judging = pthread_create(&crew->thread, NULL, run_judge, crew) == 0;
@@ -145,7 +164,8 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	struct crew *crew = calloc(1, sizeof *crew);
 	if (crew == NULL)
 		return NULL;
-	crew->size = config->workers;
+	/* The reader is one of them, the judge's another where there are enough. */
+	crew->size = config->workers <= 3 ? 1 : config->workers - 2;
 	crew->judge = judge;
 	/*
 	 * Not a secret of the run: where memory that sessions share is full, what gives way follows
@@ -154,9 +174,10 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	 */
 	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
 	flow_hash_init(&crew->deal_hash, &dealing);
+	flow_hash_init(&crew->flow_hash, &config->pipeline.hash_key);
 	crew->intake = intake_create(&config->intake);
 	bool good = crew->intake != NULL;
-	if (good && crew->size == 1) {
+	if (good && config->workers == 1) {
 		crew->pipeline = pipeline_create(&config->pipeline);
 		good = crew->pipeline != NULL;
 	} else if (good) {
@@ -236,18 +257,24 @@ static bool is_latest(const struct crew *crew, const struct followed_packet *pac
 	       same_endpoint(dst, &crew->latest[1 - i]);
 }
 
-static unsigned worker_of(struct crew *crew, const struct followed_packet *packet)
+/* Finds out whose the packet is, and the hash by which its worker will look for it. */
+static unsigned worker_of(struct crew *crew, struct followed_packet *packet)
 {
 	if (!is_latest(crew, packet)) {
 		struct flow_key key;
 		(void)flow_key_of(&packet->segment, packet->tap, &key);
-		/* The upper bits: a worker's table takes the lower ones. */
-		uint64_t hash = flow_key_hash(&crew->deal_hash, &key);
 		crew->latest[0] = packet->segment.src;
 		crew->latest[1] = packet->segment.dst;
 		crew->latest_tap = packet->tap;
-		crew->latest_worker = (unsigned)(hash * crew->size >> 32);
+		crew->latest_hash = flow_key_hash(&crew->flow_hash, &key);
+		/* The upper bits, as for any hash that is scaled. */
+		if (crew->size > 1)
+			crew->latest_worker =
+			    (unsigned)((uint64_t)flow_key_hash(&crew->deal_hash, &key) *
+					   crew->size >>
+				       32);
 	}
+	packet->flow_hash = crew->latest_hash;
 	return crew->latest_worker;
 }
 
@@ -345,6 +372,8 @@ bool crew_relieve(struct crew *crew)
 static void await_rest(struct crew *crew)
 {
 	batch_drain(&crew->batches);
+	if (!crew->judging)
+		return;
 	uint64_t asked = atomic_load(&crew->rest_asked) + 1;
 	atomic_store(&crew->rest_asked, asked);
 	wake_up(&crew->judge_wake);

@@ -2,10 +2,17 @@
 /*
  * The workers of one world, from frames to what the judge has heard.
  *
- * With one worker everything happens in the calling thread. With more, the caller is the
- * reader: it decodes down to the TCP segment and deals packets by a hash of their
- * connection; each worker is a thread with a pipeline of its own; one thread more drives the
- * judge. What the judge hears, and in which order, does not depend on the number of workers:
+ * --workers counts threads. With one everything happens in the calling one. With more, the
+ * caller is the reader: it decodes down to the TCP segment and deals packets, by a hash of
+ * their connection, to threads with a pipeline each. With two there is one such thread, which
+ * calls the judge; with more one of them drives the judge and hears the others:
+ *
+ *     1   reads, pipeline, judges
+ *     2   reads | pipeline, judges
+ *     3   reads | pipeline | judges
+ *     N   reads | N - 2 pipelines | judges
+ *
+ * What the judge hears, and in which order, does not depend on the number:
  *
  *  - every packet has its ordinal and the common clock, every worker learns of each beat of
  *    that clock, and of what a worker tells the place follows from the input alone
@@ -27,10 +34,10 @@
 #include "sensor/judge.h"
 #include "sensor/pipeline.h"
 
-#define CREW_MAX 64 /* workers, as --workers allows */
+#define CREW_MAX 64 /* threads, as --workers allows */
 
 struct crew_config {
-	unsigned workers; /* 1 .. CREW_MAX */
+	unsigned workers; /* threads, 1 .. CREW_MAX */
 	struct intake_config intake;
 	struct pipeline_config pipeline;
 };
@@ -66,7 +73,7 @@ void crew_finish(struct crew *crew, uint64_t ordinal);
 
 /* To be read while the crew is at rest. */
 const struct intake *crew_intake(const struct crew *crew);
-unsigned crew_size(const struct crew *crew);
+unsigned crew_size(const struct crew *crew); /* pipelines */
 const struct pipeline *crew_pipeline(const struct crew *crew, unsigned worker);
 uint64_t
 crew_unread(const struct crew *crew); /* packets and answers that found no memory to be dealt */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/flow.h"
 
+#include "sensor/memory_fetch.h"
+
 #define SLOTS      4096U /* one a second: longer than the longest timeout, 3600 s */
 #define SLOT_NS    1000000000LL
 #define SLOT_NONE  SLOTS        /* flow->slot of a free one */
@@ -179,6 +181,18 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key)
 		i = flow->chain;
 	}
 	return NULL;
+}
+
+void flow_fetch_bucket(const struct flow_table *table, uint32_t hash)
+{
+	memory_fetch(&table->buckets[hash & table->bucket_mask], 1);
+}
+
+void flow_fetch(const struct flow_table *table, uint32_t hash)
+{
+	uint32_t first = table->buckets[hash & table->bucket_mask];
+	if (first != FLOW_NONE)
+		memory_fetch(flow_at(table, first), sizeof(struct flow));
 }
 
 static uint32_t *bucket_of(const struct flow_table *table, const struct flow *flow)

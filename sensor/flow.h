@@ -107,6 +107,13 @@ uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key)
 
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
 
+/*
+ * Fetches what flow_find() will look at for a key of this flow_key_hash(), by the table's key:
+ * first where the connection's place is written, then, once that is near, the connection.
+ */
+void flow_fetch_bucket(const struct flow_table *table, uint32_t hash);
+void flow_fetch(const struct flow_table *table, uint32_t hash);
+
 /* The connection, or NULL. */
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
 

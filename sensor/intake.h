@@ -35,6 +35,7 @@ struct followed_packet {
 	uint64_t ordinal;
 	uint8_t tap;
 	uint16_t interface; /* all of a connection, whatever interface, is for the same worker */
+	uint32_t flow_hash; /* set where packets are dealt: flow_key_hash(), to fetch ahead */
 	struct tcp_segment segment;
 	struct span frame;
 	uint32_t wire_len;

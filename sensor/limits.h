@@ -57,6 +57,8 @@
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
+/* Looks for a free place before the reader sleeps: less than a batch's time, some 60 us. */
+#define LIMIT_BATCH_SPINS 4096
 /*
  * From a worker to the judge, without evidence: what it tells while others catch up. It
  * is this large at least; twice the largest observation has to fit.

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/pipeline_state.h"
+
+#include "sensor/memory_fetch.h"
 #include "sensor/view.h"
 
 #include <stdlib.h>
+
+#define FETCH_MAX 1536U /* of a payload, bytes: the rest of a longer one comes by itself */
 
 struct pipeline *pipeline_create(const struct pipeline_config *config)
 {
@@ -255,6 +259,18 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	p->resume = resume;
 	p->stage = STAGE_PULL;
 	return false;
+}
+
+void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet)
+{
+	flow_fetch_bucket(pipeline->flows, packet->flow_hash);
+}
+
+void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet)
+{
+	const struct span payload = packet->segment.payload;
+	flow_fetch(pipeline->flows, packet->flow_hash);
+	memory_fetch(payload.ptr, payload.len < FETCH_MAX ? payload.len : FETCH_MAX);
 }
 
 /* Finds the connection of the segment under hand, or makes it. */

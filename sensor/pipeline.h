@@ -51,6 +51,14 @@ void pipeline_destroy(struct pipeline *pipeline);
 void pipeline_packet(struct pipeline *pipeline, const struct followed_packet *packet);
 
 /*
+ * What a packet that is known ahead will need, by its flow_hash, may be fetched ahead: first
+ * where the connection's place is written, then, some packets later, the connection and the
+ * payload.
+ */
+void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet);
+void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet);
+
+/*
  * The common clock, where a packet went to another worker or to nobody. What the clock causes
  * (connections that time out) happens in beats of LIMIT_BEAT_NS: at the first packet, of
  * whichever worker, with which the clock is in another beat. A call within the same beat

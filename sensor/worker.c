@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/worker.h"
 
+#include "sensor/memory_fetch.h"
 #include "sensor/signals.h"
+
+/* Packets from the one at work to the one that is fetched: a miss takes about as long as two. */
+#define AHEAD_SLOT   12
+#define AHEAD_BUCKET 8
+#define AHEAD_FLOW   4
 
 static void await_room(struct worker *worker)
 {
 	/* The judge may wait for anything to come, and has not heard of this yet. */
-	wake_reached(worker->judge, WORKER_ANYTHING);
+	wake_reached(worker->judge_wake, WORKER_ANYTHING);
 	observation_queue_wait(&worker->told);
 }
 
@@ -14,9 +20,14 @@ static void await_room(struct worker *worker)
 static void tell(struct worker *worker)
 {
 	struct observation observation;
-	while (pipeline_next(worker->pipeline, &observation))
+	while (pipeline_next(worker->pipeline, &observation)) {
+		if (worker->judge != NULL) {
+			judge_observe(worker->judge, &observation);
+			continue;
+		}
 		while (!observation_queue_put(&worker->told, &observation))
 			await_room(worker);
+	}
 }
 
 _Static_assert(sizeof(struct dns_answers) <= LIMIT_OBSERVATIONS / 4, "answers fit the queue");
@@ -24,8 +35,26 @@ _Static_assert(sizeof(struct dns_answers) <= LIMIT_OBSERVATIONS / 4, "answers fi
 static void tell_dns(struct worker *worker, const struct followed_packet *packet)
 {
 	const struct dns_answers *answers = (const void *)packet->frame.ptr;
+	if (worker->judge != NULL) {
+		judge_dns(worker->judge, answers, packet->time_ns);
+		return;
+	}
 	while (!observation_queue_put_dns(&worker->told, answers, packet->time_ns, packet->ordinal))
 		await_room(worker);
+}
+
+/*
+ * Another core wrote the packets of a lane and what they lie in; flows are spread over more
+ * memory than is near. Each step ahead needs what the one before has fetched.
+ */
+static void look_ahead(const struct pipeline *pipeline, const struct batch_lane *lane, uint32_t i)
+{
+	if (i + AHEAD_SLOT < lane->count)
+		memory_fetch(&lane->slots[i + AHEAD_SLOT], sizeof lane->slots[0]);
+	if (i + AHEAD_BUCKET < lane->count && lane->kinds[i + AHEAD_BUCKET] == BATCH_PACKET)
+		pipeline_fetch_place(pipeline, &lane->slots[i + AHEAD_BUCKET].packet);
+	if (i + AHEAD_FLOW < lane->count && lane->kinds[i + AHEAD_FLOW] == BATCH_PACKET)
+		pipeline_fetch(pipeline, &lane->slots[i + AHEAD_FLOW].packet);
 }
 
 static void work_lane(struct worker *worker, const struct batch *batch)
@@ -34,6 +63,7 @@ static void work_lane(struct worker *worker, const struct batch *batch)
 
 	for (uint32_t i = 0; i < lane->count; i++) {
 		const struct followed_packet *packet = &lane->slots[i].packet;
+		look_ahead(worker->pipeline, lane, i);
 		switch ((enum batch_kind)lane->kinds[i]) {
 		case BATCH_CLOCK:
 			pipeline_clock(worker->pipeline, packet->clock_ns, packet->ordinal);
@@ -63,10 +93,12 @@ static void publish(struct worker *worker, uint64_t reached)
 {
 	uint64_t before = atomic_load_explicit(&worker->reached, memory_order_relaxed);
 	atomic_store(&worker->reached, reached);
-	uint64_t wanted = atomic_load(&worker->judge->wanted);
+	if (worker->judge != NULL)
+		return;
+	uint64_t wanted = atomic_load(&worker->judge_wake->wanted);
 	if (wanted == WORKER_ANYTHING ? observation_queue_fills(&worker->told)
 				      : before < wanted && wanted <= reached)
-		wake_up(worker->judge);
+		wake_up(worker->judge_wake);
 }
 
 static void *run_worker(void *argument)
@@ -86,17 +118,21 @@ static void *run_worker(void *argument)
 }
 
 bool worker_start(struct worker *worker, unsigned number, const struct pipeline_config *config,
-		  struct batch_ring *batches, struct wake *judge)
+		  struct batch_ring *batches, struct worker_hearer hearer)
 {
 	size_t largest = sizeof(struct observation) + TEXT_COUNT * TEXT_LIST_MAX +
 			 DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4);
 	if (config->evidence_ring > 0)
 		largest += config->evidence_out;
-	*worker = (struct worker){.number = number, .batches = batches, .judge = judge};
+	*worker = (struct worker){.number = number,
+				  .batches = batches,
+				  .judge = hearer.judge,
+				  .judge_wake = hearer.judge_wake};
 	worker->pipeline = pipeline_create(config);
 	if (worker->pipeline == NULL)
 		return false;
-	if (!observation_queue_init(&worker->told, LIMIT_OBSERVATIONS, largest)) {
+	if (hearer.judge == NULL &&
+	    !observation_queue_init(&worker->told, LIMIT_OBSERVATIONS, largest)) {
 		pipeline_destroy(worker->pipeline);
 		worker->pipeline = NULL;
 		return false;
