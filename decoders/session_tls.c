@@ -147,7 +147,10 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 	back_to_text(s, context, side);
 }
 
-/* Keeps the ClientHello until the server's is there; then both go to the caller. */
+/*
+ * Keeps the ClientHello until the server's is there; then both go to the caller.
+ * Where it was missed, what is held may be other bytes of the client's.
+ */
 static void keep_client_hello(struct smtp_session *s, const struct smtp_context *context,
 			      const struct tls_hello *hello)
 {
@@ -169,6 +172,8 @@ static void give_hellos(struct smtp_session *s, const struct smtp_context *conte
 	struct smtp_found *found = context->found;
 	size_t len = hello_record(hello, false, found->hello[SIDE_SERVER], SMTP_HELLO_MAX);
 
+	if (!s->tls->facts.client_hello)
+		return;
 	if (s->clear != NULL && s->clear->held_len > 0 && len > 0) {
 		memcpy(found->hello[SIDE_CLIENT], s->clear->held, s->clear->held_len);
 		found->hello_len[SIDE_CLIENT] = s->clear->held_len;

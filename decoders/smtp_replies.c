@@ -571,7 +571,11 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 
 	if (!s->line_owed[SIDE_SERVER] && line_at_start(&s->clear->line[SIDE_SERVER]) &&
 	    session_looks_like_tls(*bytes)) {
-		session_tls_begin(s, context, SIDE_SERVER);
+		/* The 220 was in a hole: what the client sent since is its side of the handshake. */
+		if (s->state == SMTP_STATE_UPGRADE_ASKED && s->doubt.lost_replies)
+			session_upgrade_accepted(s, context, 0);
+		else
+			session_tls_begin(s, context, SIDE_SERVER);
 		return;
 	}
 	if (!s->started[SIDE_SERVER] && s->from_start[SIDE_SERVER] &&

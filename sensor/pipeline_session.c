@@ -150,12 +150,14 @@ static void ask_for_risks(struct pipeline *p, struct smtp_session *session)
 	uint64_t key = siphash(&p->config.hash_key, span_of(key_bytes, len));
 	struct risk_answer *answer = &p->risks[key % RISK_ANSWERS];
 
-	if (!answer->known || answer->key != key) {
+	bool comparable = tls->has_ja3 && tls->has_ja3s; /* otherwise the key says too little */
+
+	if (!comparable || !answer->known || answer->key != key) {
 		struct application_flow flow = {
 		    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
 		    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
 		};
-		*answer = (struct risk_answer){.key = key, .known = true};
+		*answer = (struct risk_answer){.key = key, .known = comparable};
 		if (detector(p) != NULL)
 			answer->risks =
 			    application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
