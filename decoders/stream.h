@@ -80,6 +80,7 @@ struct stream_limits {
 	int64_t loss_ns;           /* a hole that nobody acknowledged is a gap after this much */
 	uint32_t history;          /* delivered plaintext bytes of one side kept for comparison;
 				      rounded down to a power of two */
+	size_t history_total;      /* bytes of memory for that, over all sides of a pool */
 };
 
 /* What was reached or refused, over all streams of a pool. */
@@ -88,7 +89,7 @@ struct stream_counters {
 	uint64_t gap_bytes;       /* and their bytes, as far as the number is known */
 	uint64_t hold_timeouts;   /* holes declared a gap because a hold was over */
 	uint64_t cap_reached;     /* holes declared a gap because a cap or the budget was reached */
-	uint64_t history_refused; /* times the budget had no memory for comparison */
+	uint64_t history_refused; /* times that history_total left no room for comparison */
 	uint64_t duplicate_bytes; /* bytes that came again */
 	uint64_t conflicts;       /* conflict events */
 	uint64_t conflict_bytes;  /* and their bytes */
@@ -170,6 +171,7 @@ struct stream_pool {
 	struct stream_limits limits;
 	struct budget *budget; /* borrowed */
 	struct stream_counters counters;
+	size_t history_bytes; /* of history_total, in use */
 	struct stream_step step;
 };
 

@@ -28,8 +28,10 @@ struct half *stream_half(struct stream_pool *pool, struct stream *s, enum side x
 
 static void history_free(struct stream_pool *pool, struct history *history)
 {
-	if (history != NULL)
-		budget_free(pool->budget, history, sizeof(*history) + history->cap);
+	if (history == NULL)
+		return;
+	pool->history_bytes -= sizeof(*history) + history->cap;
+	budget_free(pool->budget, history, sizeof(*history) + history->cap);
 }
 
 void stream_history_drop(struct stream_pool *pool, struct stream *s, enum side x)
@@ -49,7 +51,16 @@ static void ring_put(uint8_t *ring, uint32_t cap, uint32_t seq, const uint8_t *b
 	memcpy(ring, bytes + head, n - head);
 }
 
-/* The history with room for want bytes, or for as many as the limit and the budget allow. */
+/* Whether so many bytes more may be kept for comparison; what is not is counted. */
+static bool history_fits(struct stream_pool *pool, size_t size)
+{
+	if (size <= pool->limits.history_total - pool->history_bytes)
+		return true;
+	pool->counters.history_refused++;
+	return false;
+}
+
+/* The history with room for want bytes, or for as many as the limits and the budget allow. */
 static struct history *history_grow(struct stream_pool *pool, struct history *old, uint64_t want)
 {
 	uint32_t cap = old != NULL ? old->cap : HISTORY_FIRST;
@@ -58,11 +69,12 @@ static struct history *history_grow(struct stream_pool *pool, struct history *ol
 	cap = min_u32(cap, pool->limits.history);
 	if (old != NULL && cap <= old->cap)
 		return old;
-	struct history *grown = budget_alloc(pool->budget, sizeof(*grown) + cap);
-	if (grown == NULL) {
-		pool->counters.history_refused++;
+	if (!history_fits(pool, sizeof(*old) + cap))
 		return old;
-	}
+	struct history *grown = budget_alloc(pool->budget, sizeof(*grown) + cap);
+	if (grown == NULL)
+		return old;
+	pool->history_bytes += sizeof(*grown) + cap;
 	*grown = (struct history){.cap = cap};
 	if (old != NULL) {
 		grown->len = old->len;
@@ -85,11 +97,12 @@ void stream_history_add(struct stream_pool *pool, struct stream *s, enum side x,
 {
 	if (has_flag(s, x, STREAM_NO_HISTORY) || pool->limits.history == 0)
 		return;
-	struct stream_cold *cold = cold_get(pool, s);
-	if (cold == NULL) {
-		pool->counters.history_refused++;
+	/* Without room, nothing is begun that would only stand empty. */
+	if (s->cold == NULL && !history_fits(pool, sizeof(struct history) + HISTORY_FIRST))
 		return;
-	}
+	struct stream_cold *cold = cold_get(pool, s);
+	if (cold == NULL)
+		return;
 	struct history *history = cold->history[x];
 	uint32_t seq = s->side[x].next;
 	if (history != NULL && history->end != seq)

@@ -98,6 +98,11 @@
 #define LIMIT_LOSS_NS (120LL * 1000000000)
 /* Delivered bytes of one side that a retransmission is compared with. */
 #define LIMIT_HISTORY (8U << 10)
+/*
+ * Of a worker's memory, one part in so many is for that, on all connections: a million at once
+ * keep their sessions. What finds no room is not compared when it comes again.
+ */
+#define LIMIT_HISTORY_PART 16
 
 /* Headers opened in one packet, tunnels in tunnels. */
 #define LIMIT_LAYERS 16

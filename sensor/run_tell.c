@@ -37,8 +37,9 @@ void run_add_world(const struct run *run, struct counters *sum)
 		sum->connections_evicted += flows->evicted;
 		sum->gaps += streams->gaps;
 		sum->gap_bytes += streams->gap_bytes;
-		sum->caps_reached += streams->cap_reached + pipeline_budget(pipeline)->refused +
-				     sessions->refused + flows->evicted;
+		sum->caps_reached += streams->cap_reached + streams->history_refused +
+				     pipeline_budget(pipeline)->refused + sessions->refused +
+				     flows->evicted;
 	}
 }
 

@@ -50,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .hold_ns = 1000000000,
 	    .loss_ns = 120000000000,
 	    .history = 1U << 10,
+	    .history_total = 8U << 10,
 	};
 	uint32_t at[2] = {fuzz_short(&input), (uint32_t)0 - fuzz_byte(&input)};
 	uint8_t changed[4096];

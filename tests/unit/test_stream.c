@@ -33,6 +33,7 @@ static const struct stream_limits default_limits = {
     .hold_ns = 1000 * MS,
     .loss_ns = 60000 * MS,
     .history = 1024,
+    .history_total = 1U << 20,
 };
 
 struct film {
@@ -585,6 +586,32 @@ Test(stream, budget_exhaustion)
 		}
 	}
 	free(d);
+	free(f);
+}
+
+/* Of all streams of a pool: what finds no room is not compared; what gives room back makes it. */
+Test(stream, histories_share_a_cap)
+{
+	struct film *f = malloc(sizeof(*f));
+	film_init(f, 1000, 5000, 1 << 20);
+	/* Room for one side's first history, not for the other's or for a larger one. */
+	f->pool.limits.history_total = 200;
+	film_run(f, HANDSHAKE "c A 1 1 abcdef\n"
+			      "s A 1 7 ghijkl\n"
+			      "c A 1 7 abXYef\n"
+			      "s A 1 7 ghXYkl\n");
+	cr_assert_str_eq(f->out, "c:abcdef s:ghijkl c!XY@2");
+	cr_assert_gt(f->pool.counters.history_refused, 0);
+	cr_assert_leq(f->pool.history_bytes, 200);
+	/* Its own counter: the budget had room. */
+	cr_assert_eq(f->budget.refused, 0);
+	stream_history(&f->pool, &f->stream, SIDE_CLIENT, false);
+	cr_assert_eq(f->pool.history_bytes, 0);
+	f->len = 0;
+	film_run(f, "s A 7 7 mnopqr\n"
+		    "s A 7 7 mnXYqr\n");
+	cr_assert_str_eq(f->out, "s:mnopqr s!XY@8");
+	film_end(f);
 	free(f);
 }
 
