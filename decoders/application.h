@@ -45,7 +45,10 @@ bool application_abi_ok(char *error, size_t error_size);
 
 struct application_detector;
 
-/* NULL when out of memory or when nDPI does not start. */
+/*
+ * NULL when out of memory or when nDPI does not start. Not while another thread is in it: nDPI
+ * fills tables of the whole process when its first module starts. What it gives is one thread's.
+ */
 struct application_detector *application_detector_create(void);
 
 /* NULL is allowed. */

@@ -18,6 +18,8 @@
 #include "sensor/intake.h"
 #include "sensor/limits.h"
 
+#include <pthread.h>
+
 struct pipeline_config {
 	struct mail_ports ports;
 	struct redaction redaction;
@@ -30,6 +32,11 @@ struct pipeline_config {
 	size_t evidence_out;  /* bytes of one observation's packets */
 	size_t certificates;  /* distinct ones that are remembered */
 	bool always_dialogue; /* with every observation; otherwise where an alert may want it */
+	/*
+	 * Held while a detector is made: nDPI fills tables of the whole process when its first
+	 * module starts. NULL: no other thread makes one.
+	 */
+	pthread_mutex_t *detector_start;
 	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
 };
 

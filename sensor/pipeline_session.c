@@ -121,7 +121,12 @@ static void session_refresh(struct flow *flow)
 static struct application_detector *detector(struct pipeline *p)
 {
 	if (p->applications == NULL && !p->applications_failed) {
+		pthread_mutex_t *start = p->config.detector_start;
+		if (start != NULL)
+			(void)pthread_mutex_lock(start);
 		p->applications = application_detector_create();
+		if (start != NULL)
+			(void)pthread_mutex_unlock(start);
 		p->applications_failed = p->applications == NULL;
 	}
 	return p->applications;
