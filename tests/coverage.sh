@@ -4,7 +4,7 @@
 # How much of decoders/ and alerts/ the tests reach: lines and branches of each file and in
 # total, by gcov. Exit status 1 below 95 % of the lines or 85 % of the branches.
 #
-#   coverage.sh [--keep] [KIND ...]    kinds: unit cases property fuzz golden faults redis (all)
+#   coverage.sh [--keep] [KIND ...]    kinds: unit cases property fuzz golden faults redis live (all)
 #
 # --keep adds to what earlier runs counted. Lines that are left out carry a GCOVR_EXCL mark with
 # its reason. Branches that only the compiler knows (of no line of ours) are not counted.
@@ -16,7 +16,7 @@ if [ "${1:-}" = --keep ]; then
 	shift
 fi
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(unit cases property fuzz golden faults redis)
+[ ${#kinds[@]} -gt 0 ] || kinds=(unit cases property fuzz golden faults redis live)
 build=build/coverage
 cmake --preset coverage >/dev/null && cmake --build "$build" -j"${JOBS:-2}" >build/coverage.log 2>&1 || {
 	grep -E 'error|FAILED' build/coverage.log
@@ -47,11 +47,20 @@ for kind in "${kinds[@]}"; do
 			[ -x "$target" ] && [ -f "$target" ] && run "$target" "tests/fuzz/corpus/${target##*/fuzz_}"
 		done
 		;;
-	golden) run tests/golden/run.sh "$program" ;;
+	golden)
+		for test in tests/golden/*; do
+			[ -f "$test" ] && [ -x "$test" ] && run "$test" "$program"
+		done
+		;;
 	faults) run tests/faults/injected.py "$build/tests/faults/faults" ;;
 	redis)
 		run tests/live/redis_delivery.py --load "$build/tests/alert_load" --stripwatch "$program"
 		run tests/live/baseline_redis.py "$program"
+		;;
+	live)
+		for test in outputs people tail; do
+			run "tests/live/$test.py" "$program"
+		done
 		;;
 	*)
 		echo "no such kind: $kind"
