@@ -68,6 +68,22 @@ static bool check_baseline(const struct options *options, const struct origin *o
 	return true;
 }
 
+/* One source is one tap: what it shows cannot differ from itself. */
+static bool check_taps(const struct options *options, const struct origin *origin)
+{
+	const struct option_list *taps = &options->taps;
+	size_t len;
+
+	for (size_t i = 1; i < taps->count; i++) {
+		const char *source = option_pair_value(taps->items[i], &len);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(source, option_pair_value(taps->items[j], &len)) == 0)
+				return option_complain(origin, "tap", "\"%s\" is given as two taps",
+						       source);
+	}
+	return true;
+}
+
 bool options_check(struct options *options, FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
@@ -95,6 +111,8 @@ bool options_check(struct options *options, FILE *errors)
 		if (options->baseline_redis && options->separate)
 			return option_complain(&origin, "baseline-redis", "contradicts --separate");
 	}
+	if (!check_taps(options, &origin))
+		return false;
 	if ((options->redis_cert != NULL) != (options->redis_key != NULL))
 		return option_complain(&origin, NULL,
 				       "--redis-cert and --redis-key need each other");
@@ -106,6 +124,10 @@ bool options_check(struct options *options, FILE *errors)
 
 		for (size_t i = 0; i < options->inputs.count; i++)
 			stdin_inputs += is_stdout(options->inputs.items[i]);
+		for (size_t i = 0; i < options->taps.count; i++) {
+			size_t len;
+			stdin_inputs += is_stdout(option_pair_value(options->taps.items[i], &len));
+		}
 		if (stdin_inputs > 1)
 			return option_complain(&origin, NULL, "replay: - is given twice");
 	}

@@ -307,7 +307,9 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	run->complete = true;
 	run->started_ns = now_ns();
 	run->last_packet_ns = INT64_MIN;
-	log_init(&run->log, stderr, (enum log_level)options->log_level);
+	/* --quiet says nothing of warnings; who asks for more than these by --log-level gets it. */
+	enum log_level level = (enum log_level)options->log_level;
+	log_init(&run->log, stderr, options->quiet && level == LOG_WARNING ? LOG_ERROR : level);
 	run->shows_progress = kind == RUN_REPLAY && !options->quiet && isatty(STDERR_FILENO) &&
 			      !(options_use_stdout(options) && isatty(STDOUT_FILENO));
 	run->log.over_progress = run->shows_progress;

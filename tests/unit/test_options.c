@@ -167,6 +167,8 @@ Test(options, wrong_use_is_named)
 	    {WORDS("replay", "a", "--disable", "no-rule"), "\"no-rule\" is no rule"},
 	    {WORDS("replay", "a", "--tap", "=x"), "\"=x\" is not NAME=SOURCE"},
 	    {WORDS("replay", "--tap", "a=x", "--tap", "a=y"), "\"a\" is given twice"},
+	    {WORDS("replay", "--tap", "a=x", "--tap", "b=x"), "\"x\" is given as two taps"},
+	    {WORDS("replay", "--tap", "a=-", "-"), "- is given twice"},
 	    {WORDS("replay", "a", "--baseline-readonly"), "needs --baseline"},
 	    {WORDS("replay", "a", "--baseline-redis"), "--baseline-redis: needs --redis"},
 	    {WORDS("replay", "a", "--redis", "redis://x", "--separate", "--baseline-redis"),
