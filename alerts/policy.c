@@ -193,9 +193,18 @@ static const struct demand *sts_of_domain(const struct view *view, struct span d
 	return NULL;
 }
 
+static bool takes_mail(const struct demand *demand, struct span host)
+{
+	for (size_t i = 0; i < demand->mx.count; i++)
+		if (pattern_matches_host(demand->mx.items[i].name, host))
+			return true;
+	return false;
+}
+
 /*
  * Inside TLS no recipient is visible. When every domain that a host takes mail
- * for enforces MTA-STS, what the mail was for does not matter.
+ * for enforces MTA-STS, what the mail was for does not matter; one that names
+ * the host in its policy is enough to explain the connection.
  */
 static bool violates_sts_by_mx(const struct view *view, struct violation *violation)
 {
@@ -204,16 +213,25 @@ static bool violates_sts_by_mx(const struct view *view, struct violation *violat
 	for (unsigned i = 0; i < view->name_count; i++) {
 		struct span domains[DNS_MEMORY_NAMES];
 		const struct demand *demand = NULL;
-		bool more;
+		bool more, named = false;
 		unsigned count = dns_memory_domains(view->dns, view->names[i],
 						    view->observation->time_ns, domains, &more);
 		bool all = count > 0 && !more;
 		for (unsigned j = 0; all && j < count; j++) {
 			demand = sts_of_domain(view, domains[j]);
 			all = demand != NULL && is_active(demand);
+			named = named || (all && takes_mail(demand, view->names[i]));
 		}
-		if (!all || !unacceptable(view, demand, violation))
+		if (!all)
 			continue;
+		if (!unacceptable(view, demand, violation)) {
+			if (named)
+				continue;
+			/* An answer that a sender which honours the policy turns down (RFC 8461 5).
+			 */
+			violation->reason = "mta-sts-mx";
+			violation->words = "the host that DNS names is none of the policy's";
+		}
 		violation->policy = demand->name;
 		violation->subject = domains[count - 1];
 		violation->confidence = CONFIDENCE_MEDIUM;

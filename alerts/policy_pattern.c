@@ -102,6 +102,15 @@ bool pattern_matches_name(const char *pattern, struct span name)
 	return span_equal_nocase(wanted, name);
 }
 
+bool pattern_matches_host(const char *pattern, struct span name)
+{
+	if (pattern[0] == '*')
+		for (size_t i = 0; i + strlen(pattern) - 1 < name.len; i++)
+			if (name.ptr[i] == '.')
+				return pattern_matches_name(pattern + 2, span_skip(name, i + 1));
+	return pattern_matches_name(pattern, name);
+}
+
 bool pattern_read_domain(struct span text, struct pattern *pattern)
 {
 	if (text.len > 0 && text.ptr[text.len - 1] == '.')

@@ -43,4 +43,7 @@ bool pattern_read_domain(struct span text, struct pattern *pattern);
 /* "*.example.org" stands for every name below example.org. A final dot does not count. */
 bool pattern_matches_name(const char *pattern, struct span name);
 
+/* The same, where the star is one label and no more (RFC 8461 4.1). */
+bool pattern_matches_host(const char *pattern, struct span name);
+
 #endif

@@ -214,3 +214,39 @@ Test(policy_dns, a_policy_that_is_known_counts_instead_of_its_announcement, .ini
 	cr_expect_null(judge(policy), "its text says testing");
 	policy_close(policy);
 }
+
+Test(policy_dns, a_host_of_dns_that_the_policy_does_not_name, .init = start, .fini = stop)
+{
+	static const struct {
+		const char *mx, *host;
+		bool violates;
+	} rows[] = {
+	    {"mx.example", "mx.example", false}, {"mx.example", "MX.Example", false},
+	    {"*.example", "mx.example", false},  {"mx.example", "mx.attacker.test", true},
+	    {"*.example", "a.b.example", true}, /* one label (RFC 8461 4.1) */
+	    {"*.example", "example", true},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct policy *policy = sts_policy("enforce", rows[i].mx);
+		know(fact(DNS_FACT_ADDRESS, rows[i].host, ""), DNS_TRUST_NONE);
+		upgraded(0x0304);
+		cr_expect_null(judge(policy), "row %zu: whose mail it takes is not known", i);
+		know(fact(DNS_FACT_MX, "example.org", rows[i].host), DNS_TRUST_NONE);
+		const struct finding *finding = judge(policy);
+		cr_expect_eq(finding != NULL, rows[i].violates, "row %zu", i);
+		if (finding != NULL)
+			cr_expect_str_eq(finding->reason, "mta-sts-mx");
+		/* Mail for another domain explains the connection. */
+		know(fact(DNS_FACT_MX, "other.example", rows[i].host), DNS_TRUST_NONE);
+		cr_expect_null(judge(policy), "row %zu", i);
+		policy_close(policy);
+		stop();
+		start();
+	}
+	struct policy *policy = sts_policy("testing", "mx.example");
+	know(fact(DNS_FACT_ADDRESS, "mx.attacker.test", ""), DNS_TRUST_NONE);
+	know(fact(DNS_FACT_MX, "example.org", "mx.attacker.test"), DNS_TRUST_NONE);
+	upgraded(0x0304);
+	cr_expect_null(judge(policy), "testing demands nothing");
+	policy_close(policy);
+}
