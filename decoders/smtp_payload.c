@@ -189,7 +189,8 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 		session_starttls_was_none(s, context);
 		return;
 	}
-	if (!tls && s->clear->held_len == 0) {
+	/* Behind a hole it may be the middle of a record. */
+	if (!tls && s->clear->held_len == 0 && !s->clear->line[SIDE_CLIENT].resync) {
 		s->facts.injection |= INJECTION_CLIENT_PIPELINED;
 		smtp_reach(s, MILESTONE_INJECTION);
 	}
@@ -323,6 +324,7 @@ void session_upgrade_accepted(struct smtp_session *s, const struct smtp_context 
 {
 	uint8_t *held = s->clear->held;
 	uint32_t len = s->clear->held_len, cap = s->clear->held_cap;
+	bool hole = s->clear->line[SIDE_CLIENT].resync; /* between STARTTLS and what is held */
 
 	s->facts.requested = TRI_TRUE;
 	s->facts.starttls_code = code;
@@ -338,7 +340,9 @@ void session_upgrade_accepted(struct smtp_session *s, const struct smtp_context 
 	session_tls_begin(s, context, SIDE_CLIENT);
 	if (s->framing[SIDE_SERVER] == SMTP_FRAMING_TEXT)
 		session_tls_begin(s, context, SIDE_SERVER);
-	if (len > 0 && session_looks_like_tls(span_of(held, len))) {
+	if (hole)
+		session_tls_gap(s, context, SIDE_CLIENT, 0, false);
+	if (len > 0 && (hole || session_looks_like_tls(span_of(held, len)))) {
 		session_client_bytes(s, context, span_of(held, len));
 	} else if (len > 0) {
 		/* What was injected: commands that count only if the server answers them. */
