@@ -135,7 +135,12 @@ static void take_ack(struct stream_pool *pool, struct stream *s, const struct tc
 		other->edge = ahead > 0 ? segment->ack : other->next;
 		oh->hole.kind = HOLE_NONE;
 	}
-	if (ahead == 0)
+	/*
+	 * Exact once, it is a guide. Or close ahead of a SYN that was seen, where all between the two
+	 * is missing: by chance that is one in 65,536.
+	 */
+	if (ahead == 0 || (ahead > 0 && ahead <= (int32_t)FLIGHT_MIN && other->offset == 0 &&
+			   has_flag(s, o, STREAM_SYN_SEEN)))
 		set_flag(s, x, STREAM_TRUSTED);
 	if (ahead <= 0 || ahead > ACK_AHEAD_MAX || !has_flag(s, x, STREAM_TRUSTED))
 		return;
