@@ -128,6 +128,11 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 		s->upgrade_assumed = s->upgrade_accepted = false;
 		s->doubt.starttls_reply_lost = true;
 	} else if (!tls->client_hello && !tls->server_hello) {
+		/* Without a go it only began like a record. */
+		if (!s->upgrade_accepted) {
+			back_to_text(s, context, side);
+			return;
+		}
 		if (side == SIDE_SERVER && !s->client_since_220) {
 			f->injection |= INJECTION_SERVER_PIPELINED;
 			smtp_reach(s, MILESTONE_INJECTION);
@@ -330,7 +335,11 @@ void session_tls_bytes(struct smtp_session *s, const struct smtp_context *contex
 			s->client_since_220 = true;
 		return;
 	case TLS_STEP_MALFORMED:
-		if (!s->upgrade_over && s->tls->side[side].reading == TLS_READING_MALFORMED) {
+		if (!s->upgrade_accepted && !s->facts.implicit_tls &&
+		    s->tls->side[side].reading == TLS_READING_MALFORMED) {
+			back_to_text(s, context, side);
+		} else if (!s->upgrade_over &&
+			   s->tls->side[side].reading == TLS_READING_MALFORMED) {
 			fail(s, TLS_FAILURE_MALFORMED);
 			s->framing[side] = SMTP_FRAMING_FOREIGN;
 		}
