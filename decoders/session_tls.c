@@ -265,6 +265,19 @@ static void copy_facts(struct smtp_session *s)
 	}
 }
 
+/* Whether a side's hello may be among what was missed in front of its first record. */
+static bool hello_missed(const struct smtp_session *s, enum side side)
+{
+	const struct tls_facts *tls = &s->tls->facts;
+	bool hole = side == SIDE_CLIENT ? s->doubt.client_hole : s->doubt.server_hole;
+
+	if (side == SIDE_CLIENT ? tls->client_hello : tls->server_hello)
+		return false;
+	if (s->upgrade_accepted)
+		return s->upgrade_assumed && hole;
+	return hole || !s->from_start[side];
+}
+
 static enum tri established(const struct smtp_session *s)
 {
 	struct tls_view view = {
@@ -273,11 +286,8 @@ static enum tri established(const struct smtp_session *s)
 	    .closed = s->facts.concluded,
 	};
 	struct tls_facts facts = s->tls->facts;
-	/* Where the capture began in the middle, the hellos are what was missed. */
-	bool middle = !s->upgrade_accepted && !s->from_start[SIDE_CLIENT] &&
-		      !s->from_start[SIDE_SERVER] && !facts.client_hello && !facts.server_hello;
 	for (unsigned side = 0; side < 2; side++)
-		facts.lost[side] = facts.lost[side] || middle;
+		facts.lost[side] = facts.lost[side] || hello_missed(s, (enum side)side);
 	return tls_established(&facts, &view);
 }
 

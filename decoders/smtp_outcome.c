@@ -113,6 +113,8 @@ enum session_outcome smtp_session_outcome(const struct smtp_session *s)
 {
 	const struct session_facts *f = &s->facts;
 	bool no_refusal = !refusal_may_be_hidden(s);
+	/* One that nobody answered, after which nothing else came. */
+	bool no_starttls = client_is_whole(s) || went_on_in_clear(f);
 
 	if (s->server_foreign)
 		return OUTCOME_NOT_SMTP;
@@ -125,14 +127,13 @@ enum session_outcome smtp_session_outcome(const struct smtp_session *s)
 	if (f->masked_command)
 		return OUTCOME_MASKED;
 	if (f->masked_offer)
-		return no_refusal ? OUTCOME_MASKED : OUTCOME_UNKNOWN;
+		return no_refusal && no_starttls ? OUTCOME_MASKED : OUTCOME_UNKNOWN;
 	if (f->offered == TRI_TRUE) {
 		bool over = f->concluded || went_on_in_clear(f);
-		bool known = client_is_whole(s) || (no_refusal && went_on_in_clear(f));
-		return known && over && no_refusal ? OUTCOME_NOT_USED : OUTCOME_UNKNOWN;
+		return no_starttls && over && no_refusal ? OUTCOME_NOT_USED : OUTCOME_UNKNOWN;
 	}
 	if (f->offered == TRI_FALSE)
-		return no_refusal ? OUTCOME_NOT_OFFERED : OUTCOME_UNKNOWN;
+		return no_refusal && no_starttls ? OUTCOME_NOT_OFFERED : OUTCOME_UNKNOWN;
 	/* The client spoke something else to a server that never said a word. */
 	if (s->client_foreign && !f->spoke_smtp && s->from_start[SIDE_SERVER] && server_is_whole(s))
 		return OUTCOME_NOT_SMTP;
@@ -163,7 +164,10 @@ void smtp_session_settle(struct smtp_session *s)
 	if (f->requested != TRI_TRUE)
 		f->requested = requested(s);
 	f->commands_whole = commands_are_whole(s);
-	f->replies_whole = server_is_whole(s);
+	/* Where a message ended in a hole, its reply may have been in one that nothing shows. */
+	f->replies_whole =
+	    server_is_whole(s) &&
+	    !(s->clear != NULL && s->state == SMTP_STATE_MESSAGE && s->clear->message_hole);
 	f->visibility = visibility(s);
 	f->outcome = smtp_session_outcome(s);
 	if (f->requested != TRI_TRUE && !f->implicit_tls && f->tls.established == TRI_UNKNOWN &&

@@ -214,7 +214,8 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 		f->implicit_tls = true;
 	} else if (f->starttls_code != 0 && f->starttls_code != 220 && !s->upgrade_over) {
 		f->refused_then_tls = true;
-	} else if (s->doubt.client_hole || s->doubt.starttls_reply_lost) {
+	} else if ((s->doubt.client_hole || s->doubt.starttls_reply_lost) &&
+		   (s->started[SIDE_CLIENT] || s->started[SIDE_SERVER])) {
 		/* A 220 that answered what was missed was the reply to it. */
 		session_upgrade_accepted(s, context, s->doubt.go_seen ? 220 : 0);
 	} else if (s->started[SIDE_CLIENT] || s->from_start[SIDE_CLIENT]) {
@@ -229,14 +230,11 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 	return true;
 }
 
-/* Whether the client's very first bytes are no text at all. */
+/* Whether the client begins like no text at all. By one byte: how TCP cut them says nothing. */
 static bool client_is_binary(struct span bytes)
 {
-	size_t odd = 0, n = bytes.len < 64 ? bytes.len : 64;
-	for (size_t i = 0; i < n; i++)
-		odd += bytes.ptr[i] < 0x20 && bytes.ptr[i] != '\r' && bytes.ptr[i] != '\n' &&
-		       bytes.ptr[i] != '\t';
-	return odd * 4 > n;
+	return bytes.ptr[0] < 0x20 && bytes.ptr[0] != '\r' && bytes.ptr[0] != '\n' &&
+	       bytes.ptr[0] != '\t';
 }
 
 static void client_text(struct smtp_session *s, const struct smtp_context *context,

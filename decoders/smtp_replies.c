@@ -161,7 +161,8 @@ static bool is_greeting(const struct smtp_session *s, const struct smtp_reply_li
 
 	if (s->greeting_done)
 		return false;
-	if (!s->from_start[SIDE_SERVER] && !s->from_start[SIDE_CLIENT] && !pending)
+	bool nothing_seen = !s->from_start[SIDE_CLIENT] && !pending;
+	if (!s->from_start[SIDE_SERVER] && (nothing_seen || s->doubt.client_hole))
 		return reads_as_greeting(line);
 	if (line->code == 220)
 		return !pending || !code_fits(220, &head) || s->from_start[SIDE_SERVER];
@@ -219,6 +220,8 @@ static void ehlo_answered(struct smtp_session *s)
 {
 	struct session_facts *f = &s->facts;
 	const struct smtp_reply *r = &s->clear->reply;
+	/* Behind a hole, several lines of 250 without a keyword may answer anything. */
+	bool doubtful = r->hole || (s->doubt.server_hole && !r->saw_registered);
 
 	if (r->code != 250) {
 		count_u8(&f->ehlo_refused);
@@ -231,12 +234,12 @@ static void ehlo_answered(struct smtp_session *s)
 	if (r->saw_starttls || r->saw_anonymous) {
 		f->offered = TRI_TRUE;
 		f->offered_anonymous = f->offered_anonymous || !r->saw_starttls;
-	} else if (r->hole) {
+	} else if (doubtful) {
 		s->doubt.ehlo_reply_lost = true;
 	} else if (f->offered == TRI_UNKNOWN) {
 		f->offered = TRI_FALSE;
 	}
-	if (!r->hole || f->offered == TRI_TRUE)
+	if (!doubtful || f->offered == TRI_TRUE)
 		smtp_reach(s, MILESTONE_EHLO_REPLY);
 	if (r->saw_masked && f->offered != TRI_TRUE) {
 		f->masked_offer = true;
@@ -571,7 +574,8 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 
 	if (!s->line_owed[SIDE_SERVER] && line_at_start(&s->clear->line[SIDE_SERVER]) &&
 	    session_looks_like_tls(*bytes)) {
-		/* The 220 was in a hole: what the client sent since is its side of the handshake. */
+		/* The 220 was in a hole: what the client sent since is its side of the handshake.
+		 */
 		if (s->state == SMTP_STATE_UPGRADE_ASKED && s->doubt.lost_replies)
 			session_upgrade_accepted(s, context, 0);
 		else

@@ -11,11 +11,15 @@ static void spent_release(struct stream_pool *pool)
 /* Gives back what is not needed, and says which sides the fast path may take. */
 static void settle(struct stream_pool *pool, struct stream *s)
 {
-	bool busy = false;
-	const struct half *halves = half_of(s, SIDE_CLIENT);
-	if (halves != NULL)
-		busy = stream_half_busy(&halves[0]) || stream_half_busy(&halves[1]);
-	if (s->cold != NULL && !busy) {
+	bool busy = false, ahead = false;
+	struct half *halves = half_of(s, SIDE_CLIENT);
+	for (unsigned i = 0; halves != NULL && i < 2; i++) {
+		struct half *h = &halves[i];
+		h->stood_ahead = h->stood_ahead && seq_diff(h->stood_at, s->side[i].next) > 0;
+		ahead = ahead || h->stood_ahead;
+		busy = busy || stream_half_busy(h);
+	}
+	if (s->cold != NULL && !busy && !ahead) {
 		/* Where unseen bytes were acknowledged from is wanted as long as bytes are
 		 * compared. */
 		if (s->cold->history[0] == NULL && s->cold->history[1] == NULL)

@@ -136,8 +136,8 @@ static void take_ack(struct stream_pool *pool, struct stream *s, const struct tc
 		oh->hole.kind = HOLE_NONE;
 	}
 	/*
-	 * Exact once, it is a guide. Or close ahead of a SYN that was seen, where all between the two
-	 * is missing: by chance that is one in 65,536.
+	 * Exact once, it is a guide. Or close ahead of a SYN that was seen, where all between the
+	 * two is missing: by chance that is one in 65,536.
 	 */
 	if (ahead == 0 || (ahead > 0 && ahead <= (int32_t)FLIGHT_MIN && other->offset == 0 &&
 			   has_flag(s, o, STREAM_SYN_SEEN)))
@@ -200,6 +200,16 @@ static void reopen(struct stream_pool *pool, struct stream *s, enum side x, stru
 	side->edge = side->next;
 	if (h->reopen_len > 0)
 		stream_distrust(pool, s, side_other(x));
+}
+
+/* A segment without payload that lies ahead: what is before it was sent, and is missed or late. */
+static void stand_ahead(struct stream_pool *pool, struct stream *s, enum side x, uint32_t seq)
+{
+	struct half *h = stream_half(pool, s, x);
+	if (h == NULL || (h->stood_ahead && seq_diff(seq, h->stood_at) <= 0))
+		return;
+	h->stood_ahead = true;
+	h->stood_at = seq;
 }
 
 /* Whether a receiver would take the RST, or may have; *seq is where it stands. */
@@ -315,6 +325,8 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 		return;
 	if (!step->jump)
 		take_ack(pool, s, segment);
+	if (len == 0 && !step->jump && seq_diff(seq, s->side[from].next) > 0)
+		stand_ahead(pool, s, from, seq);
 
 	struct half *h = half_of(s, from);
 	step->seq = seq;

@@ -78,6 +78,9 @@ struct half {
 	uint64_t reopen_skip;
 	/* where the peer stood in its own stream when it acknowledged what was not seen (edge) */
 	uint32_t acked_from;
+	/* where the side itself stood ahead of what was seen, in a segment without payload */
+	bool stood_ahead;
+	uint32_t stood_at;
 	/* segments far outside the window */
 	uint32_t far_segments;
 	uint32_t far_next;

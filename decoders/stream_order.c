@@ -101,6 +101,12 @@ static enum hole_kind side_hole(const struct stream *s, enum side x, bool finish
 		own = true;
 		*end = h->rst.seq;
 	}
+	/* Only at the end: until then what it shows may just be late. */
+	if (!own && finishing && h != NULL && h->stood_ahead &&
+	    seq_diff(h->stood_at, side->next) > 0) {
+		own = true;
+		*end = h->stood_at;
+	}
 	if (own && *end == side->next)
 		return HOLE_NONE; /* no hole of this side: it waits for the other */
 	uint32_t acked = side->edge - side->next;

@@ -292,6 +292,12 @@ static const struct strip strips[] = {
      "c:abc c~3 c:ghi"},
     /* retransmissions */
     {"identical", HANDSHAKE "c A 1 1 abcdef\nc A 1 1 abc\nc A 3 1 cdefgh\n", "c:abcdef c:gh"},
+    {"said by nothing but where it stands", HANDSHAKE "c A 1 1 abc\nc A 9 1\nfinish\n",
+     "c:abc c~5"},
+    {"the same, and it was only late", HANDSHAKE "c A 9 1\nc A 1 1 abc\nc A 4 1 defgh\nfinish\n",
+     "c:abc c:defgh"},
+    {"first acknowledgement ahead of the handshake's",
+     "c S 0 -\ns SA 0 1\nc A 1 5 EHLO\ns A 5 5 250\nfinish\n", "s~4 c:EHLO s:250"},
     {"different", HANDSHAKE "c A 1 1 abcdef\nc A 1 1 abXYef\n", "c:abcdef c!XY@2"},
     {"different, with more", HANDSHAKE "c A 1 1 abc\nc A 1 1 abXde\n", "c:abc c!X@2 c:de"},
     {"different while it waits", HANDSHAKE "c A 4 1 def\nc A 4 1 dEf\nc A 1 1 abc\n",
