@@ -170,6 +170,7 @@ static void client_starttls(struct smtp_session *s, const struct smtp_command *c
 	s->starttls_in_doubt = hole && !s->client_confirmed;
 	if (!s->starttls_in_doubt)
 		f->requested = TRI_TRUE;
+	s->clear->refused_before = f->starttls_code;
 	f->starttls_code = 0;
 	s->doubt.starttls_reply_lost = false;
 	if (command->verb == SMTP_VERB_ANONYMOUSTLS)

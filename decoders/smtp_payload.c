@@ -215,7 +215,8 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 	} else if (f->starttls_code != 0 && f->starttls_code != 220 && !s->upgrade_over) {
 		f->refused_then_tls = true;
 	} else if ((s->doubt.client_hole || s->doubt.starttls_reply_lost) &&
-		   (s->started[SIDE_CLIENT] || s->started[SIDE_SERVER])) {
+		   (s->started[SIDE_CLIENT] || f->greeting_code != 0 || f->spoke_smtp ||
+		    f->ehlo_accepted > 0)) {
 		/* A 220 that answered what was missed was the reply to it. */
 		session_upgrade_accepted(s, context, s->doubt.go_seen ? 220 : 0);
 	} else if (s->started[SIDE_CLIENT] || s->from_start[SIDE_CLIENT]) {
@@ -307,6 +308,7 @@ void session_data_answered(struct smtp_session *s, const struct smtp_context *co
 void session_starttls_was_none(struct smtp_session *s, const struct smtp_context *context)
 {
 	s->starttls_in_doubt = false;
+	s->facts.starttls_code = s->clear->refused_before;
 	smtp_enter(s, SMTP_STATE_COMMANDS);
 	client_release(s, context);
 }

@@ -322,7 +322,8 @@ static void starttls_answered(struct smtp_session *s, const struct smtp_context 
 	struct session_facts *f = &s->facts;
 	if (s->clear->reply.code == 334 || s->clear->reply.code == 235) {
 		/* The line was an answer in an AUTH exchange whose beginning was missed. */
-		f->requested = TRI_UNKNOWN;
+		f->starttls_code = s->clear->refused_before;
+		f->requested = f->starttls_code != 0 ? TRI_TRUE : TRI_UNKNOWN;
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 		auth_answered(s);
 		return;

@@ -123,6 +123,8 @@ struct smtp_clear {
 	bool message_hole;       /* bytes of the message are missing */
 	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
 	uint8_t message_tail[4]; /* its last bytes, oldest first */
+	uint16_t
+	    refused_before; /* code to an earlier STARTTLS, should the last one prove to be none */
 	uint64_t message_len;
 	uint64_t chunk_left;
 	uint64_t blob_octets;            /* XEXCH50's count, awaiting the 354 */

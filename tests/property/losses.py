@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundled captures with parts missing: what was missed may not turn a claim into a false one.
 
-    losses.py STRIPWATCH [NAME...]
+    losses.py STRIPWATCH [--every] [NAME...]
 
 Each capture is judged whole, and again cut to a snapshot length, from one side alone, from its
-n-th packet on, and without its n-th packet. A record of such a remainder may say less than the
+n-th packet on, without its n-th packet, and without one of its bursts (--every: all). A record of such a remainder may say less than the
 whole one (null, unknown, smaller counts, fewer alerts), and nothing else. NAME: these captures
 alone, without ending.
 """
@@ -21,6 +21,7 @@ import tempfile
 PCAPS = pathlib.Path(__file__).resolve().parents[2] / "pcaps"
 SNAPLENS = (54, 60, 68, 80, 96, 128)
 MAIL_PORTS = (24, 25, 465, 587)
+BURSTS = (2, 3, 5)
 MOST_PACKETS = 40  # of a capture; the longer ones say nothing new
 
 # capture, remainder, what it says: why it may
@@ -30,6 +31,7 @@ ALLOWED = (
 	("opensmtpd-failing-*", "side-server", "*", "from the server's side alone a client's rejection under TLS 1.3 is not seen"),
 	("reject-curl", "side-server", "*", "as above"),
 	("reject-tls13", "side-server", "*", "as above"),
+	("reset-clienthello-exim", "without-*-to-*", "*", "two connections: the first one's end is in the burst, and nothing shows it"),
 	("refuse-354-swaks", "*", "*", "354 says that a message comes, to whoever missed that it answers STARTTLS"),
 )
 
@@ -73,7 +75,7 @@ def is_client(frame):
 	return struct.unpack(">H", frame[at + 2:at + 4])[0] in MAIL_PORTS
 
 
-def remainders(packets):
+def remainders(packets, every):
 	for length in SNAPLENS:
 		yield f"snap-{length}", [(*rest, frame[:length]) for *rest, frame in packets]
 	for name, client in (("side-client", True), ("side-server", False)):
@@ -82,6 +84,10 @@ def remainders(packets):
 		if i > 0:
 			yield f"from-{i}", packets[i:]
 		yield f"without-{i}", packets[:i] + packets[i + 1:]
+		# A burst; one that takes all to the end leaves nothing by which it could be known.
+		for n in BURSTS if every else BURSTS[i % len(BURSTS):][:1]:
+			if i + n < len(packets):
+				yield f"without-{i}-to-{i + n - 1}", packets[:i] + packets[i + n:]
 
 
 def ends(record):
@@ -108,7 +114,8 @@ def claims(whole, part):
 
 
 def main():
-	program, names = sys.argv[1], sys.argv[2:]
+	words = [word for word in sys.argv[1:] if word != "--every"]
+	program, names, every = words[0], words[1:], "--every" in sys.argv
 	made = 0
 	with tempfile.TemporaryDirectory() as directory:
 		directory = pathlib.Path(directory)
@@ -119,7 +126,7 @@ def main():
 			if path.stem.endswith(".server") and not names:  # the other end of the same session
 				continue
 			write(directory / f"{path.stem}@whole.pcap", *capture)
-			for name, packets in remainders(capture[1]):
+			for name, packets in remainders(capture[1], every):
 				if packets:
 					write(directory / f"{path.stem}@{name}.pcap", capture[0], packets)
 					made += 1
