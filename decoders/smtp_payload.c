@@ -216,7 +216,7 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 		f->refused_then_tls = true;
 	} else if ((s->doubt.client_hole || s->doubt.starttls_reply_lost) &&
 		   (s->started[SIDE_CLIENT] || f->greeting_code != 0 || f->spoke_smtp ||
-		    f->ehlo_accepted > 0)) {
+		    f->ehlo_accepted > 0 || s->doubt.go_seen)) {
 		/* A 220 that answered what was missed was the reply to it. */
 		session_upgrade_accepted(s, context, s->doubt.go_seen ? 220 : 0);
 	} else if (s->started[SIDE_CLIENT] || s->from_start[SIDE_CLIENT]) {

@@ -335,6 +335,13 @@ static void starttls_answered(struct smtp_session *s, const struct smtp_context 
 	}
 	s->starttls_in_doubt = false;
 	f->requested = TRI_TRUE;
+	if (s->clear->reply.code == 354 && s->doubt.client_hole && s->doubt.server_hole) {
+		/* To a DATA that was missed, as was the reply to this one. */
+		s->doubt.starttls_reply_lost = true;
+		s->clear->message_hole = true;
+		session_data_answered(s, context, 354);
+		return;
+	}
 	f->starttls_code = s->clear->reply.code;
 	smtp_reach(s, MILESTONE_STARTTLS_REPLY);
 	if (s->clear->reply.code == 220)
