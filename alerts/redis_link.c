@@ -12,11 +12,47 @@ struct redis_link {
 	struct redis_socket socket;
 	unsigned command_timeout_ms;
 	size_t max_reply_bytes;
+	size_t reply_bytes; /* received since the last whole reply, or left over from it */
 	redisReader *reader;
+	redisReplyObjectFunctions functions; /* the reader's, with our create_array() */
+	const redisReplyObjectFunctions *originals;
 	uint8_t *output; /* commands not yet sent */
 	size_t output_used;
 	size_t output_size;
 };
+
+/* hiredis's type for a number of elements. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
+/*
+ * An array takes memory for all its elements when its first line was read. None is shorter
+ * than ":0\r\n", so more of them than fit into a reply are refused before.
+ */
+static void *create_array(const redisReadTask *task, element_count elements)
+{
+	const struct redis_link *link = task->privdata;
+
+	if (elements > 0 && (size_t)elements > link->max_reply_bytes / 4)
+		return NULL;
+	return link->originals->createArray(task, elements);
+}
+
+static bool start_reader(struct redis_link *link)
+{
+	link->reader = redisReaderCreate();
+	if (link->reader == NULL)
+		return false;
+	link->originals = link->reader->fn;
+	link->functions = *link->reader->fn;
+	link->functions.createArray = create_array;
+	link->reader->fn = &link->functions;
+	link->reader->privdata = link;
+	return true;
+}
 
 /* Sends a command of the greeting; an error reply refuses the connection. */
 static bool greet(struct redis_link *link, const struct span *words, size_t count,
@@ -93,8 +129,7 @@ struct redis_link *redis_link_open(const struct redis_endpoint *endpoint,
 	bool good = redis_socket_open(&link->socket, endpoint, config->tls, config->cancel_fd,
 				      deadline, error);
 	if (good) {
-		link->reader = redisReaderCreate();
-		if (link->reader == NULL)
+		if (!start_reader(link))
 			good = redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 	}
 	if (!good || !introduce(link, config, error)) {
@@ -227,15 +262,18 @@ struct redis_reply *redis_link_reply(struct redis_link *link, unsigned extra_ms,
 			(void)redis_error_set(error, REDIS_PROTOCOL, "not the Redis protocol");
 			return NULL;
 		}
-		if (reply != NULL)
+		if (reply != NULL) {
+			link->reply_bytes = link->reader->len - link->reader->pos;
 			return reply;
-		if (link->reader->len - link->reader->pos > link->max_reply_bytes) {
+		}
+		if (link->reply_bytes > link->max_reply_bytes) {
 			(void)redis_error_set(error, REDIS_PROTOCOL, "reply too long");
 			return NULL;
 		}
 		if (!redis_socket_receive(&link->socket, bytes, sizeof(bytes), &got, deadline,
 					  error))
 			return NULL;
+		link->reply_bytes += got;
 		if (redisReaderFeed(link->reader, (const char *)bytes, got) != REDIS_OK) {
 			(void)redis_error_set(error, REDIS_NO_MEMORY, "out of memory");
 			return NULL;

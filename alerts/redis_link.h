@@ -17,7 +17,7 @@
 struct redis_link_config {
 	unsigned connect_timeout_ms;   /* for connect, TLS and AUTH together */
 	unsigned command_timeout_ms;   /* for one flush, or the wait for one reply */
-	size_t max_reply_bytes;        /* unread bytes of replies that a link holds */
+	size_t max_reply_bytes;        /* of one reply; longer ones are refused */
 	int cancel_fd;                 /* readable: stop waiting at once; -1: never */
 	const char *user;              /* ACL user; "" or NULL: the default user */
 	const char *password;          /* NULL: no AUTH */
