@@ -590,16 +590,16 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 			session_tls_begin(s, context, SIDE_SERVER);
 		return;
 	}
-	/* By all of its first bytes, however TCP cut them. */
+	/* By all of its first bytes, however TCP cut them; unless some are missing. */
 	struct span first = smtp_session_first_bytes(s, SIDE_SERVER);
 	if (first.len == 0)
 		first = *bytes;
-	if (!s->started[SIDE_SERVER] && s->from_start[SIDE_SERVER] &&
+	if (!s->started[SIDE_SERVER] && s->from_start[SIDE_SERVER] && !s->doubt.server_hole &&
 	    !smtp_may_be_reply(span_head(first, 4))) {
 		server_is_foreign(s);
 		return;
 	}
-	s->started[SIDE_SERVER] = s->started[SIDE_SERVER] || first.len >= 4;
+	s->started[SIDE_SERVER] = s->started[SIDE_SERVER] || s->doubt.server_hole || first.len >= 4;
 	s->line_owed[SIDE_SERVER] = false;
 	if (line_read(&s->clear->line[SIDE_SERVER], context->budget, bytes, &line) == PARSE_DONE)
 		server_line(s, context, &line);

@@ -5,9 +5,9 @@
     losses.py STRIPWATCH [--every] [NAME...]
 
 Each capture is judged whole, and again cut to a snapshot length, from one side alone, from its
-n-th packet on, without its n-th packet, and without one of its bursts (--every: all). A record of such a remainder may say less than the
-whole one (null, unknown, smaller counts, fewer alerts), and nothing else. NAME: these captures
-alone, without ending.
+n-th packet on, without its n-th packet, and without two, three or five in a row, here and there
+(--every: everywhere). A record of such a remainder may say less than the whole one (null, unknown,
+smaller counts, fewer alerts), and nothing else. NAME: these captures alone, without ending.
 """
 import collections
 import fnmatch
@@ -85,7 +85,7 @@ def remainders(packets, every):
 			yield f"from-{i}", packets[i:]
 		yield f"without-{i}", packets[:i] + packets[i + 1:]
 		# A burst; one that takes all to the end leaves nothing by which it could be known.
-		for n in BURSTS if every else BURSTS[i % len(BURSTS):][:1]:
+		for n in BURSTS if every else BURSTS[i // 2 % len(BURSTS):][:1] if i % 2 else ():
 			if i + n < len(packets):
 				yield f"without-{i}-to-{i + n - 1}", packets[:i] + packets[i + n:]
 
