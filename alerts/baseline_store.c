@@ -172,6 +172,26 @@ static bool prepare_file(struct baseline_store *store, char error[BASELINE_ERROR
 	return run_sql(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", error);
 }
 
+/*
+ * A run that was killed in the middle of a write leaves a journal, which only a writer may roll
+ * back: done here for those who read, as long as the file may be written at all.
+ */
+static void finish_write(struct baseline_store *store)
+{
+	sqlite3 *writer = NULL;
+	if (ask_number(store, "SELECT count(*) FROM sqlite_schema") >= 0)
+		return;
+	int why = sqlite3_extended_errcode(store->database);
+	if (why != SQLITE_READONLY_ROLLBACK && why != SQLITE_READONLY_RECOVERY &&
+	    why != SQLITE_READONLY_CANTINIT)
+		return;
+	if (sqlite3_open_v2(store->path, &writer, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
+		(void)sqlite3_busy_timeout(writer, BUSY_MS);
+		(void)sqlite3_exec(writer, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+	}
+	(void)sqlite3_close_v2(writer);
+}
+
 struct baseline_store *baseline_store_open(const char *path, enum baseline_access access,
 					   char error[BASELINE_ERROR_MAX])
 {
@@ -199,6 +219,8 @@ struct baseline_store *baseline_store_open(const char *path, enum baseline_acces
 	(void)sqlite3_busy_timeout(store->database, BUSY_MS);
 	/* What is refused stays as it is, with all that stands beside it. */
 	(void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (access == BASELINE_READ)
+		finish_write(store);
 	if (!prepare_file(store, error)) {
 		baseline_store_close(store);
 		return NULL;

@@ -100,7 +100,7 @@ def whole_capture(path):
 
 
 def check_baseline(path):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+    with sqlite3.connect(f"file:{path}?mode=rw", uri=True) as db:  # as the next run: it rolls back what was half written
         check(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok", f"{path} is damaged")
 
 

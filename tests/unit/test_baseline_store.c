@@ -255,6 +255,52 @@ Test(baseline_store, reading_only_needs_a_file_and_writes_nothing)
 	end(&place);
 }
 
+/* A file and its journal as a kill in the middle of a write leaves them. */
+static void copy_in_the_middle_of_a_write(const char *from, const char *to)
+{
+	static const char write[] =
+	    "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE; CREATE TABLE "
+	    "x(a);"
+	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+	    "INSERT INTO x SELECT randomblob(500) FROM n;";
+	char copy[512];
+	(void)snprintf(copy, sizeof copy, ".shell cp %s %s; cp %s-journal %s-journal", from, to,
+		       from, to);
+	pid_t child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		(void)freopen("/dev/null", "w", stdout);
+		(void)execlp("sqlite3", "sqlite3", from, write, copy, (char *)NULL);
+		_exit(127);
+	}
+	int status = 0;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "sqlite3: %d", status);
+}
+
+Test(baseline_store, who_only_reads_finishes_what_a_killed_run_began)
+{
+	struct place place;
+	char whole[96];
+	begin(&place);
+	teach(place.history, 1, 100);
+	struct baseline_store *store = baseline_store_open(place.file, BASELINE_LEARN, place.error);
+	cr_assert(baseline_store_save(store, place.history, place.error), "%s", place.error);
+	baseline_store_close(store);
+	(void)snprintf(whole, sizeof whole, "%s", place.file);
+	(void)snprintf(place.file, sizeof place.file, "%s/killed.db", place.directory);
+	copy_in_the_middle_of_a_write(whole, place.file);
+	(void)unlink(whole);
+
+	store = baseline_store_open(place.file, BASELINE_READ, place.error);
+	cr_assert_not_null(store, "%s", place.error);
+	cr_expect(baseline_store_load(store, fresh(&place), &place.left_out, place.error), "%s",
+		  place.error);
+	cr_expect_not_null(known_server(&place, 1));
+	baseline_store_close(store);
+	end(&place);
+}
+
 /* What a person decides while a sensor runs reaches it with its next save, and is not undone. */
 Test(baseline_store, decisions_reach_a_running_sensor)
 {
