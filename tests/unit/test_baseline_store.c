@@ -269,8 +269,8 @@ static void copy_in_the_middle_of_a_write(const char *from, const char *to)
 	pid_t child = fork();
 	cr_assert_geq(child, 0);
 	if (child == 0) {
-		(void)freopen("/dev/null", "w", stdout);
-		(void)execlp("sqlite3", "sqlite3", from, write, copy, (char *)NULL);
+		(void)execlp("sqlite3", "sqlite3", from, ".output /dev/null", write, copy,
+			     (char *)NULL);
 		_exit(127);
 	}
 	int status = 0;
