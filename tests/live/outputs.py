@@ -325,7 +325,7 @@ def syslog_of_replay(lab):
 def syslog_restarted(lab):
     need_root()
     rsyslog = Rsyslog(lab)
-    mail, watch = MailServer(), Watch("--syslog", rsyslog.socket)
+    mail, watch = MailServer(), Watch("--log-level", "info", "--syslog", rsyslog.socket)
     for i in range(40):
         if i == 10:
             rsyslog.stop()
