@@ -26,7 +26,8 @@
 
 enum baseline_access {
 	BASELINE_LEARN, /* a sensor: made new when missing, written to */
-	BASELINE_READ,  /* must be there, and stays as it is */
+	BASELINE_READ,  /* must be there, and stays as it is, but for what a killed run left half
+			   written: that is rolled back */
 	BASELINE_EDIT,  /* must be there; a person pins or forgets */
 };
 

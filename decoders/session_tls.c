@@ -129,14 +129,11 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 		s->doubt.starttls_reply_lost = true;
 	} else if (!tls->client_hello && !tls->server_hello) {
 		/* Without a go it only began like a record. */
-		if (!s->upgrade_accepted) {
-			back_to_text(s, context, side);
-			return;
-		}
-		if (side == SIDE_SERVER && !s->client_since_220) {
+		bool go = s->upgrade_accepted;
+		if (go && side == SIDE_SERVER && !s->client_since_220) {
 			f->injection |= INJECTION_SERVER_PIPELINED;
 			smtp_reach(s, MILESTONE_INJECTION);
-		} else if (side == SIDE_CLIENT) {
+		} else if (go && side == SIDE_CLIENT) {
 			fail(s, TLS_FAILURE_CLIENT_PLAINTEXT);
 		}
 	} else {

@@ -88,18 +88,23 @@ static const struct server_memory *known_server(const struct place *place, unsig
 	return known(place->history, server);
 }
 
-/* By the tool that a person has. */
-static void run_sql_on(const char *file, const char *sql)
+/* By the tool that a person has: one command after the other; then may be NULL. */
+static void run_commands_on(const char *file, const char *first, const char *then)
 {
 	pid_t child = fork();
 	cr_assert_geq(child, 0);
 	if (child == 0) {
-		(void)execlp("sqlite3", "sqlite3", file, sql, (char *)NULL);
+		(void)execlp("sqlite3", "sqlite3", file, first, then, (char *)NULL);
 		_exit(127);
 	}
 	int status = 0;
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "sqlite3: %d", status);
+}
+
+static void run_sql_on(const char *file, const char *sql)
+{
+	run_commands_on(file, sql, NULL);
 }
 
 Test(baseline_store, what_is_saved_is_loaded)
@@ -266,16 +271,7 @@ static void copy_in_the_middle_of_a_write(const char *from, const char *to)
 	char copy[512];
 	(void)snprintf(copy, sizeof copy, ".shell cp %s %s; cp %s-journal %s-journal", from, to,
 		       from, to);
-	pid_t child = fork();
-	cr_assert_geq(child, 0);
-	if (child == 0) {
-		(void)execlp("sqlite3", "sqlite3", from, ".output /dev/null", write, copy,
-			     (char *)NULL);
-		_exit(127);
-	}
-	int status = 0;
-	cr_assert_eq(waitpid(child, &status, 0), child);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "sqlite3: %d", status);
+	run_commands_on(from, write, copy);
 }
 
 Test(baseline_store, who_only_reads_finishes_what_a_killed_run_began)
