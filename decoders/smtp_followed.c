@@ -133,35 +133,29 @@ static bool goes_on(const struct tls_step *step)
 }
 
 bool smtp_followed_event(struct smtp_followed *followed, const struct smtp_context *context,
-			 const struct stream_event *event)
+			 const struct stream_event *event, struct smtp_followed_next *next)
 {
+	*next = (struct smtp_followed_next){.skip = 0};
 	if (event->kind == STREAM_GAP)
 		return false;
 	if (event->kind != STREAM_DATA)
 		return true; /* as in TLS: what was sent twice counts only in the clear */
 
 	struct tls_conversation tls;
+	const enum side side = event->side;
 	struct span bytes = event->bytes;
 	struct tls_step step;
 	bool same = true;
 	tls_read(followed, &tls);
 	while (bytes.len > 0 && same) {
-		tls_feed(&tls, context->budget, event->side, bytes, &step);
+		tls_feed(&tls, context->budget, side, bytes, &step);
 		bytes = span_skip(bytes, step.consumed);
 		/* A message that is cut would have to be kept beyond this event. */
-		same = goes_on(&step) && tls.side[event->side].buffer == NULL;
+		same = goes_on(&step) && tls.side[side].buffer == NULL;
 	}
 	tls_conversation_free(&tls, context->budget);
+	next->skip = tls_skippable(&tls, side);
+	tls_skipped(&tls, side, next->skip);
+	next->settled = tls_settled(&tls, side);
 	return same && tls_write(followed, &tls);
-}
-
-uint64_t smtp_followed_skippable(struct smtp_followed *followed, enum side side)
-{
-	struct tls_conversation tls;
-	tls_read(followed, &tls);
-	uint64_t n = tls_skippable(&tls, side);
-	if (n == 0)
-		return 0;
-	tls_skipped(&tls, side, n);
-	return tls_write(followed, &tls) ? n : 0; /* it has less to say than before */
 }

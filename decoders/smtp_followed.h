@@ -6,7 +6,8 @@
  * short (sparse.h), its TLS conversation apart, to be read and written for each record.
  *
  * Anything but another record wakes it: then it is the very session that it was, and the event
- * that woke it is taken by smtp_session_event().
+ * that woke it is taken by smtp_session_event(). Once a side has sent enough records of
+ * application data, more of them change nothing: its owner need not come here for them.
  */
 #ifndef DECODERS_SMTP_FOLLOWED_H
 #define DECODERS_SMTP_FOLLOWED_H
@@ -37,14 +38,17 @@ struct smtp_session *smtp_followed_wake(struct smtp_followed *followed,
 const struct certificate_info *smtp_followed_free(struct smtp_followed *followed,
 						  const struct smtp_context *context);
 
+/* What follows an event that was taken. */
+struct smtp_followed_next {
+	uint64_t skip; /* as smtp_session_skippable() says of the event's side */
+	bool settled;  /* from here on tls_application_data() may take events of that side */
+};
+
 /*
  * Takes an event that tells nothing but that the records go on. False: it means more, and
  * nothing was taken; wake the session for it.
  */
 bool smtp_followed_event(struct smtp_followed *followed, const struct smtp_context *context,
-			 const struct stream_event *event);
-
-/* As smtp_session_skippable(). */
-uint64_t smtp_followed_skippable(struct smtp_followed *followed, enum side side);
+			 const struct stream_event *event, struct smtp_followed_next *next);
 
 #endif

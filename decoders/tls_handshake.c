@@ -48,6 +48,11 @@ static bool cipher_on(const struct tls_facts *facts, enum side side)
 	return facts->change_cipher_spec[side] && facts->version != TLS_VERSION_1_3;
 }
 
+static void count_up(uint8_t *records)
+{
+	*records = (uint8_t)(*records + (*records < TLS_PROTECTED_MAX));
+}
+
 static void count_protected(struct tls_conversation *conversation, enum side side,
 			    struct tls_step *step)
 {
@@ -59,13 +64,11 @@ static void count_protected(struct tls_conversation *conversation, enum side sid
 	/* After a gap a header counts once chance is excluded. */
 	if (s->confidence < CONFIDENT)
 		return;
-	tls_saturate(&facts->protected_records[side]);
+	count_up(&facts->protected_records[side]);
 	if (facts->protected_records[side] == 1)
 		facts->first_protected_len[side] = s->record_len;
 	if (facts->change_cipher_spec[side])
-		tls_saturate(&facts->protected_after_ccs[side]);
-	if (s->record_type == RECORD_ALERT)
-		tls_saturate(&facts->protected_alerts[side]);
+		count_up(&facts->protected_after_ccs[side]);
 	if (facts->protected_records[side] <= 2)
 		step->kind = TLS_STEP_PROTECTED;
 }
@@ -430,6 +433,31 @@ void tls_skipped(struct tls_conversation *conversation, enum side side, uint64_t
 	if (s->reading == TLS_READING_RECORDS)
 		s->record_left =
 		    len < s->record_left ? (uint16_t)(s->record_left - len) : (uint16_t)0;
+}
+
+bool tls_settled(const struct tls_conversation *conversation, enum side side)
+{
+	const struct tls_side *s = &conversation->side[side];
+	const struct tls_facts *facts = &conversation->facts;
+	return s->reading == TLS_READING_RECORDS && s->record_left == 0 && s->header_len == 0 &&
+	       s->record_type == RECORD_APPLICATION_DATA && s->confidence == CONFIDENT &&
+	       s->buffer_len == 0 && facts->protected_records[side] == TLS_PROTECTED_MAX &&
+	       (!facts->change_cipher_spec[side] ||
+		facts->protected_after_ccs[side] == TLS_PROTECTED_MAX);
+}
+
+bool tls_application_data(struct span bytes, uint64_t *beyond)
+{
+	while (bytes.len >= HEADER_LEN && bytes.ptr[0] == RECORD_APPLICATION_DATA &&
+	       check_header(bytes.ptr, HEADER_LEN, false, 0) == HEADER_OK) {
+		const size_t record = HEADER_LEN + bytes_u16(bytes.ptr + 3);
+		if (record >= bytes.len) {
+			*beyond = record - bytes.len;
+			return true;
+		}
+		bytes = span_skip(bytes, record);
+	}
+	return false;
 }
 
 /* Whether everything that counts on this side has been seen already. */

@@ -39,6 +39,9 @@
 /* An alert in a TLS 1.3 record: two bytes, the type, the 16 bytes of the tag (RFC 8446 5.2). */
 #define TLS_ALERT_RECORD_LEN 19
 
+/* Protected records of a side are counted so far: more of them tell nothing new. */
+#define TLS_PROTECTED_MAX 3
+
 /* The last eight bytes of ServerHello.random (RFC 8446 4.1.3). */
 enum tls_sentinel {
 	TLS_SENTINEL_NONE,
@@ -63,9 +66,8 @@ struct tls_facts {
 	uint16_t group;   /* named group of the key exchange (RFC 8422, 8446) */
 	uint16_t dh_bits; /* size of the prime of a finite-field key exchange */
 	uint16_t first_protected_len[2]; /* of each side's first protected record after the hello */
-	uint8_t protected_records[2];    /* saturating; early data is not counted */
+	uint8_t protected_records[2];    /* up to TLS_PROTECTED_MAX; early data is not counted */
 	uint8_t protected_after_ccs[2];  /* of those, after the side's ChangeCipherSpec */
-	uint8_t protected_alerts[2];     /* alert records whose content is hidden; saturating */
 	bool change_cipher_spec[2];
 	uint8_t alert_level[2]; /* first clear alert */
 	uint8_t alert_description[2];
@@ -173,6 +175,18 @@ uint64_t tls_skippable(const struct tls_conversation *conversation, enum side si
 
 /* Says that len bytes were passed over, at most what tls_skippable() said. */
 void tls_skipped(struct tls_conversation *conversation, enum side side, uint64_t len);
+
+/*
+ * Whether further records of application data change nothing of what is known of the side, so
+ * that tls_application_data() may take them in place of tls_feed() and tls_skipped().
+ */
+bool tls_settled(const struct tls_conversation *conversation, enum side side);
+
+/*
+ * Whether bytes are records of application data from their first byte on, each with its whole
+ * header. *beyond: how many of the last record's bytes follow behind them.
+ */
+bool tls_application_data(struct span bytes, uint64_t *beyond);
 
 /*
  * Says that bytes of a side are missing: len of them, 0 when that is not

@@ -56,12 +56,6 @@ enum {
 	SSL2_HELLO_MIN = 9, /* the fixed part of the shorter one */
 };
 
-static inline void tls_saturate(uint8_t *count)
-{
-	if (*count < UINT8_MAX)
-		(*count)++;
-}
-
 /* ---- tls_message.c ---- */
 
 void tls_buffer_drop(struct tls_side *side, struct budget *budget);

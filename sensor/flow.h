@@ -41,6 +41,7 @@ struct flow {
 	bool quiet : 1;     /* another view tells the same: nothing is told of this one (view.h) */
 	bool resumed : 1;   /* goes on behind a reset that was told as the end of another session */
 	uint8_t history_off : 2; /* bit per side: stream_history() was told */
+	uint8_t settled : 2;     /* bit per side, while follows: smtp_followed_next.settled */
 	uint16_t slot;           /* of the timer wheel */
 	int64_t last_ns;
 	struct smtp_session *session; /* from the first payload on; NULL while follows */

@@ -337,10 +337,30 @@ static void skip_on(struct flow *flow, const struct stream_event *event)
 {
 	if (event->kind != STREAM_DATA && event->kind != STREAM_GAP)
 		return;
-	uint64_t skip = flow->follows ? smtp_followed_skippable(flow->followed, event->side)
-				      : smtp_session_skippable(flow->session, event->side);
+	uint64_t skip = smtp_session_skippable(flow->session, event->side);
 	if (skip > 0)
 		stream_skip(&flow->stream, event->side, skip);
+}
+
+/* Takes an event that tells nothing of a session that is put away. False: it has to be woken. */
+static bool follow_event(struct pipeline *p, struct flow *flow, const struct stream_event *event)
+{
+	const uint8_t side = (uint8_t)(1U << event->side);
+	struct smtp_followed_next next;
+
+	if ((flow->settled & side) == 0 || event->kind != STREAM_DATA ||
+	    !tls_application_data(event->bytes, &next.skip)) {
+		if (!smtp_followed_event(flow->followed, &p->context, event, &next))
+			return false;
+		flow->settled = (flow->settled | side) & 3U;
+		if (!next.settled)
+			flow->settled = (flow->settled ^ side) & 3U;
+	}
+	p->time_ns = event->time_ns;
+	p->ordinal = event->ordinal;
+	if (next.skip > 0)
+		stream_skip(&flow->stream, event->side, next.skip);
+	return true;
 }
 
 /* Gives out an observation if the session has reached something new. */
@@ -358,12 +378,8 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
 {
 	if (flow->over)
 		return; /* given up at an event before this one */
-	if (flow->follows && smtp_followed_event(flow->followed, &p->context, event)) {
-		p->time_ns = event->time_ns;
-		p->ordinal = event->ordinal;
-		skip_on(flow, event);
+	if (flow->follows && follow_event(p, flow, event))
 		return;
-	}
 	if (event->kind != STREAM_FIN && event->kind != STREAM_RST && flow->session == NULL &&
 	    !pipeline_session_begin(p, flow))
 		return;

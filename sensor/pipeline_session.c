@@ -85,6 +85,7 @@ void pipeline_session_follow(struct pipeline *p, struct flow *flow)
 	flow->session = NULL;
 	flow->followed = followed;
 	flow->follows = true;
+	flow->settled = 0;
 }
 
 bool pipeline_session_begin(struct pipeline *p, struct flow *flow)
