@@ -24,21 +24,22 @@ enum tcp_flag {
 #define VLAN_NONE 0xffffU /* no tag; VLAN ids end at 4095 */
 
 struct tcp_segment {
-	struct endpoint src, dst;
+	/* What a segment is asked for that needs no look comes first. */
 	uint32_t seq, ack;
-	uint8_t flags;           /* enum tcp_flag, the low eight bits of the header's field */
-	uint8_t ttl;             /* IPv4 TTL or IPv6 hop limit */
-	uint16_t window;         /* as sent, unscaled */
-	uint16_t urgent;         /* urgent pointer, meaningful with TCP_URG */
+	uint32_t
+	    payload_len; /* the bytes that were sent; more than payload.len when cut by snaplen */
+	uint8_t flags;   /* enum tcp_flag, the low eight bits of the header's field */
+	uint8_t ttl;     /* IPv4 TTL or IPv6 hop limit */
+	uint16_t window; /* as sent, unscaled */
+	uint16_t urgent; /* urgent pointer, meaningful with TCP_URG */
 	bool has_timestamp;      /* RFC 7323 option was there */
 	uint32_t timestamp;      /* its TSval */
 	uint16_t vlan_outer;     /* VLAN_NONE when untagged */
 	uint16_t vlan_inner;     /* VLAN_NONE unless there were two tags */
 	bool fragments_conflict; /* fragments of its datagram disagreed; the first bytes are kept */
 	struct span payload;     /* the bytes that were captured */
-	uint32_t
-	    payload_len; /* the bytes that were sent; more than payload.len when cut by snaplen */
-	struct span checked; /* TCP header and payload, for tcp_checksum_ok() */
+	struct span checked;     /* TCP header and payload, for tcp_checksum_ok() */
+	struct endpoint src, dst;
 };
 
 /*

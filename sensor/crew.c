@@ -14,16 +14,12 @@ struct crew {
 	struct pipeline *pipeline; /* of the calling thread; NULL: there are workers */
 
 	/* the reader */
-	struct flow_hash deal_hash; /* tells the worker, and */
-	struct flow_hash flow_hash; /* the place in its table */
+	struct flow_hash deal_hash; /* tells the worker */
 	struct batch *batch;        /* being filled; NULL: none */
 	uint64_t end;               /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
-	struct endpoint latest[2]; /* of the packet before, and */
-	uint8_t latest_tap;
-	unsigned latest_worker; /* whose it was */
-	uint32_t latest_hash;
+	unsigned latest_worker; /* whose the packet before was */
 	uint64_t unread;
 	bool finished;
 
@@ -180,7 +176,6 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	 */
 	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
 	flow_hash_init(&crew->deal_hash, &dealing);
-	flow_hash_init(&crew->flow_hash, &config->pipeline.hash_key);
 	crew->intake = intake_create(&config->intake);
 	bool good = crew->intake != NULL;
 	if (good && config->workers == 1) {
@@ -249,40 +244,13 @@ void crew_destroy(struct crew *crew)
 
 /* ---- the reader ---- */
 
-static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+static unsigned worker_of(const struct crew *crew, const struct flow_key *key)
 {
-	return a->port == b->port && a->addr.version == b->addr.version &&
-	       memcmp(a->addr.bytes, b->addr.bytes, sizeof a->addr.bytes) == 0;
-}
-
-/* Packets come in trains: most often it is the connection of the packet before. */
-static bool is_latest(const struct crew *crew, const struct followed_packet *packet)
-{
-	const struct endpoint *src = &packet->segment.src, *dst = &packet->segment.dst;
-	unsigned i = src->port == crew->latest[0].port ? 0 : 1;
-	return packet->tap == crew->latest_tap && same_endpoint(src, &crew->latest[i]) &&
-	       same_endpoint(dst, &crew->latest[1 - i]);
-}
-
-/* Finds out whose the packet is, and the hash by which its worker will look for it. */
-static unsigned worker_of(struct crew *crew, struct followed_packet *packet)
-{
-	if (!is_latest(crew, packet)) {
-		struct flow_key key;
-		(void)flow_key_of(&packet->segment, packet->tap, &key);
-		crew->latest[0] = packet->segment.src;
-		crew->latest[1] = packet->segment.dst;
-		crew->latest_tap = packet->tap;
-		crew->latest_hash = flow_key_hash(&crew->flow_hash, &key);
-		/* The upper bits, as for any hash that is scaled. */
-		if (crew->size > 1)
-			crew->latest_worker =
-			    (unsigned)((uint64_t)flow_key_hash(&crew->deal_hash, &key) *
-					   crew->size >>
-				       32);
-	}
-	packet->flow_hash = crew->latest_hash;
-	return crew->latest_worker;
+	if (crew->size == 1)
+		return 0;
+	/* The upper bits, as for any hash that is scaled. */
+	uint64_t hash = flow_key_hash(&crew->deal_hash, key);
+	return (unsigned)(hash * crew->size >> 32);
 }
 
 /* The clock is at a frame that is owner's: all others learn of a new beat. */
@@ -323,14 +291,15 @@ static void frame_inline(struct crew *crew, const struct captured_frame *frame)
 static void frame_deal(struct crew *crew, const struct captured_frame *frame)
 {
 	struct batch *batch = open_batch(crew);
-	/* Read straight to where it most often belongs. */
+	/* Read straight to where it most often belongs: packets come in trains. */
 	struct followed_packet *packet = batch_place(batch, crew->latest_worker);
 	unsigned owner = crew->size; /* nobody */
 
 	if (intake_frame(crew->intake, frame, packet)) {
-		owner = worker_of(crew, packet);
-		if (batch_place(batch, owner) != packet)
+		owner = worker_of(crew, &packet->key);
+		if (owner != crew->latest_worker)
 			*batch_place(batch, owner) = *packet;
+		crew->latest_worker = owner;
 	}
 	deal_clock(crew, owner, frame->ordinal);
 	if (owner != crew->size && !batch_add_packet(batch, owner, frame->window))

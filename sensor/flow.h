@@ -9,22 +9,10 @@
 #ifndef SENSOR_FLOW_H
 #define SENSOR_FLOW_H
 
-#include "decoders/siphash.h"
 #include "decoders/smtp_followed.h"
 #include "decoders/stream.h"
 #include "sensor/evidence.h"
-
-/*
- * Two endpoints in a fixed order, whichever way the packet goes. Words, as the bytes stand:
- * of an IPv4 address the first one, the others are zero.
- */
-struct flow_key {
-	uint32_t addr[2][4];
-	uint16_t port[2];
-	uint8_t version; /* 4 or 6 */
-	uint8_t tap;
-	uint16_t view; /* 0: the first; else the interface that it is of (view.h) */
-};
+#include "sensor/flow_key.h"
 
 /*
  * In the order of use: what the lookup compares and the clock needs; the stream, which is all
@@ -89,34 +77,19 @@ void flow_table_destroy(struct flow_table *table);
 
 const struct flow_counters *flow_table_counters(const struct flow_table *table);
 
-/* Writes the key of a segment's connection; returns which end of it sent the segment. */
-uint8_t flow_key_of(const struct tcp_segment *segment, uint8_t tap, struct flow_key *key);
-
-/* Random factors of a hash of keys: one for each 32-bit word of a key, and the first. */
-struct flow_hash {
-	uint64_t factor[11];
-};
-
-/* The secret is the run's; another purpose needs another one. */
-void flow_hash_init(struct flow_hash *hash, const struct siphash_key *secret);
-
 /*
- * The hash of a key, both directions alike: two keys fall together with probability 2^-32,
- * whoever chose them.
- */
-uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key);
-
-bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
-
-/*
- * Fetches what flow_find() will look at for a key of this flow_key_hash(), by the table's key:
- * first where the connection's place is written, then, once that is near, the connection.
+ * Fetches what flow_find_hashed() will look at: first where the connection's place is written,
+ * then, once that is near, the connection.
  */
 void flow_fetch_bucket(const struct flow_table *table, uint32_t hash);
 void flow_fetch(const struct flow_table *table, uint32_t hash);
 
-/* The connection, or NULL. */
-struct flow *flow_find(struct flow_table *table, const struct flow_key *key);
+/* The connection, or NULL. hash: flow_key_hash() of the key, by the table's secret. */
+struct flow *flow_find_hashed(const struct flow_table *table, const struct flow_key *key,
+			      uint32_t hash);
+
+/* The same, where the hash is not at hand. */
+struct flow *flow_find(const struct flow_table *table, const struct flow_key *key);
 
 /*
  * A new one, zeroed but for its key and the time of its first packet, which may be older than

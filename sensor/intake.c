@@ -7,6 +7,7 @@ struct intake {
 	struct mail_ports ports;
 	struct budget budget;
 	struct packet_decoder packets;
+	struct flow_hash flow_hash;
 	struct intake_counters counters;
 	int64_t clock_ns;
 	bool want_dns;
@@ -20,6 +21,7 @@ struct intake *intake_create(const struct intake_config *config)
 		return NULL;
 	intake->ports = config->ports;
 	intake->want_dns = config->packets.want_dns;
+	flow_hash_init(&intake->flow_hash, &config->hash_key);
 	budget_init(&intake->budget, config->memory);
 	if (!packet_decoder_init(&intake->packets, &config->packets, &config->hash_key,
 				 &intake->budget)) {
@@ -84,6 +86,8 @@ bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 	if (!mail_ports_follow(&intake->ports, &packet->segment))
 		return false;
 	intake->counters.mail_segments++;
+	packet->src_end = flow_key_of(&packet->segment, frame->tap, &packet->key);
+	packet->flow_hash = flow_key_hash(&intake->flow_hash, &packet->key);
 	packet->frame = frame->bytes;
 	packet->wire_len = frame->wire_len;
 	packet->link_type = frame->link_type;

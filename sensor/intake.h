@@ -10,6 +10,7 @@
 
 #include "decoders/dns.h"
 #include "decoders/packet.h"
+#include "sensor/flow_key.h"
 #include "sensor/mail_ports.h"
 
 struct capture_window;
@@ -33,9 +34,11 @@ struct followed_packet {
 	int64_t time_ns;
 	int64_t clock_ns; /* the common clock: the latest time of any frame so far */
 	uint64_t ordinal;
+	struct flow_key key;
+	uint32_t flow_hash; /* flow_key_hash() of key, by the run's secret */
+	uint8_t src_end;    /* which of the key's endpoints sent it */
 	uint8_t tap;
 	uint16_t interface; /* all of a connection, whatever interface, is for the same worker */
-	uint32_t flow_hash; /* set where packets are dealt: flow_key_hash(), to fetch ahead */
 	struct tcp_segment segment;
 	struct span frame;
 	uint32_t wire_len;
@@ -46,7 +49,7 @@ struct intake_config {
 	struct mail_ports ports;
 	struct packet_limits packets;
 	size_t memory;               /* cap of what fragments take, bytes */
-	struct siphash_key hash_key; /* random per run */
+	struct siphash_key hash_key; /* random per run: the same as the pipelines' */
 };
 
 struct intake_counters {

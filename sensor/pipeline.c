@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define FETCH_MAX 1536U /* of a payload, bytes: the rest of a longer one comes by itself */
+#define FETCH_MAX 128U /* of a payload, bytes: the rest of a longer one comes by itself */
 
 struct pipeline *pipeline_create(const struct pipeline_config *config)
 {
@@ -279,8 +279,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	const struct tcp_segment *segment = &p->packet->segment;
 	const uint16_t interface = p->packet->interface;
 	const bool opens = (segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
-	struct view_choice choice = {.flow = NULL};
-	const uint8_t src_end = flow_key_of(segment, p->packet->tap, &choice.key);
+	const uint8_t src_end = p->packet->src_end;
+	struct view_choice choice = {.flow = NULL, .key = p->packet->key};
 
 	p->stage = STAGE_IDLE;
 	p->place.cause = CAUSE_PACKET;
@@ -289,7 +289,7 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	p->time_ns = p->packet->time_ns;
 	p->ordinal = p->packet->ordinal;
 	if (interface == 0)
-		choice.flow = flow_find(p->flows, &choice.key);
+		choice.flow = flow_find_hashed(p->flows, &p->packet->key, p->packet->flow_hash);
 	else
 		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
 	struct flow *flow = choice.flow;
@@ -322,9 +322,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 /* The segment of a view that is quiet goes into the connection's first view as well. */
 static bool copy_push(struct pipeline *p, struct stream_event *event)
 {
-	struct flow_key key;
-	const uint8_t src_end = flow_key_of(&p->packet->segment, p->packet->tap, &key);
-	struct flow *first = flow_find(p->flows, &key);
+	const uint8_t src_end = p->packet->src_end;
+	struct flow *first = flow_find_hashed(p->flows, &p->packet->key, p->packet->flow_hash);
 
 	p->stage = STAGE_IDLE;
 	p->time_ns = p->packet->time_ns;

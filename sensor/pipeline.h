@@ -37,7 +37,8 @@ struct pipeline_config {
 	 * module starts. NULL: no other thread makes one.
 	 */
 	pthread_mutex_t *detector_start;
-	struct siphash_key hash_key; /* random per run; nothing visible depends on it */
+	/* Random per run: the same as the intake's. Nothing visible depends on it. */
+	struct siphash_key hash_key;
 };
 
 struct pipeline_counters {

@@ -82,6 +82,8 @@ static void play(const char *strip, char *out, size_t size)
 	};
 	struct pipeline *pipeline = pipeline_create(&config);
 	cr_assert_not_null(pipeline);
+	struct flow_hash hash;
+	flow_hash_init(&hash, &config.hash_key);
 	uint64_t ordinal = 0;
 	int64_t now = SECOND;
 	out[0] = '\0';
@@ -107,6 +109,8 @@ static void play(const char *strip, char *out, size_t size)
 		    .ordinal = ordinal++,
 		    .interface = strip[0] == '-' ? 0 : (uint16_t)(strip[0] - 'A' + 1),
 		};
+		packet.src_end = flow_key_of(&packet.segment, 0, &packet.key);
+		packet.flow_hash = flow_key_hash(&hash, &packet.key);
 		pipeline_packet(pipeline, &packet);
 		drain(pipeline, out, size);
 		now += 1000;
