@@ -278,11 +278,12 @@ static void frame_inline(struct crew *crew, const struct captured_frame *frame)
 {
 	struct followed_packet packet;
 
-	if (intake_frame(crew->intake, frame, &packet))
-		pipeline_packet(crew->pipeline, &packet);
-	else
-		pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
-	drain(crew);
+	bool goes_on =
+	    intake_frame(crew->intake, frame, &packet)
+		? pipeline_packet(crew->pipeline, &packet)
+		: pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
+	if (goes_on)
+		drain(crew);
 	const struct dns_answers *dns = intake_dns(crew->intake);
 	if (dns != NULL)
 		judge_dns(crew->judge, dns, frame->time_ns);
@@ -325,8 +326,8 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 {
 	intake_time(crew->intake, time_ns);
 	if (crew->pipeline != NULL) {
-		pipeline_clock(crew->pipeline, intake_clock(crew->intake), ordinal);
-		drain(crew);
+		if (pipeline_clock(crew->pipeline, intake_clock(crew->intake), ordinal))
+			drain(crew);
 		return;
 	}
 	deal_clock(crew, crew->size, ordinal);

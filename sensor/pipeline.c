@@ -273,6 +273,15 @@ void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packe
 	memory_fetch(payload.ptr, payload.len < FETCH_MAX ? payload.len : FETCH_MAX);
 }
 
+/* The connection of the packet under hand, or NULL. */
+static struct flow *find_shown(struct pipeline *p)
+{
+	bool looked_up = p->looked_up;
+	p->looked_up = false; /* what is done with the packet may remove it */
+	return looked_up ? p->shown
+			 : flow_find_hashed(p->flows, &p->packet->key, p->packet->flow_hash);
+}
+
 /* Finds the connection of the segment under hand, or makes it. */
 static bool segment_push(struct pipeline *p, struct stream_event *event)
 {
@@ -289,7 +298,7 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	p->time_ns = p->packet->time_ns;
 	p->ordinal = p->packet->ordinal;
 	if (interface == 0)
-		choice.flow = flow_find_hashed(p->flows, &p->packet->key, p->packet->flow_hash);
+		choice.flow = find_shown(p);
 	else
 		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
 	struct flow *flow = choice.flow;
@@ -418,17 +427,50 @@ static bool clock_step(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 	return begins;
 }
 
-void pipeline_clock(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
+bool pipeline_clock(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 {
 	p->packet = NULL;
-	if (clock_step(p, clock_ns, ordinal))
-		p->stage = STAGE_TIME;
+	if (!clock_step(p, clock_ns, ordinal))
+		return false;
+	p->stage = STAGE_TIME;
+	return true;
 }
 
-void pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
+/*
+ * What becomes of most packets: the segment is the next of a connection that is under way, and
+ * what it holds needs no look. False: it is to be pushed.
+ */
+static bool shunt(struct pipeline *p, const struct followed_packet *packet)
+{
+	if (packet->interface != 0)
+		return false;
+	struct flow *flow = flow_find_hashed(p->flows, &packet->key, packet->flow_hash);
+	p->shown = flow;
+	p->looked_up = true;
+	if (flow == NULL || flow->over || (p->evidence.size > 0 && !flow->follows))
+		return false;
+	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	if (!stream_fast(&flow->stream, side, &packet->segment))
+		return false;
+	if (packet->time_ns > flow->last_ns)
+		flow->last_ns = packet->time_ns;
+	count_segment(flow, side, &packet->segment);
+	return true;
+}
+
+bool pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
 {
 	p->packet = packet;
-	p->stage = clock_step(p, packet->clock_ns, packet->ordinal) ? STAGE_TIME : STAGE_SEGMENT;
+	p->looked_up = false;
+	if (clock_step(p, packet->clock_ns, packet->ordinal)) {
+		p->stage = STAGE_TIME;
+		return true;
+	}
+	p->stage = STAGE_SEGMENT;
+	if (!shunt(p, packet))
+		return true;
+	p->stage = STAGE_IDLE;
+	return false;
 }
 
 void pipeline_finish(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)

@@ -5,9 +5,9 @@
  *
  * Observations come out by pipeline_next(): drive it as
  *
- *     pipeline_packet(p, &packet);
- *     while (pipeline_next(p, &observation))
- *             judge_observe(judge, &observation);
+ *     if (pipeline_packet(p, &packet))
+ *             while (pipeline_next(p, &observation))
+ *                     judge_observe(judge, &observation);
  */
 #ifndef SENSOR_PIPELINE_H
 #define SENSOR_PIPELINE_H
@@ -53,10 +53,10 @@ struct pipeline *pipeline_create(const struct pipeline_config *config);
 void pipeline_destroy(struct pipeline *pipeline);
 
 /*
- * One segment. Earlier observations must have been taken; the packet stays where it is until
- * pipeline_next() says false.
+ * One segment. Earlier observations must have been taken. False: that was all, as for most.
+ * Otherwise pipeline_next() goes on, and the packet stays where it is until that says false.
  */
-void pipeline_packet(struct pipeline *pipeline, const struct followed_packet *packet);
+bool pipeline_packet(struct pipeline *pipeline, const struct followed_packet *packet);
 
 /*
  * What a packet that is known ahead will need, by its flow_hash, may be fetched ahead: first
@@ -70,14 +70,14 @@ void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packe
  * The common clock, where a packet went to another worker or to nobody. What the clock causes
  * (connections that time out) happens in beats of LIMIT_BEAT_NS: at the first packet, of
  * whichever worker, with which the clock is in another beat. A call within the same beat
- * changes nothing and may be left out.
+ * changes nothing and may be left out. False: so it was.
  */
 static inline int64_t pipeline_beat(int64_t clock_ns)
 {
 	return clock_ns / LIMIT_BEAT_NS;
 }
 
-void pipeline_clock(struct pipeline *pipeline, int64_t clock_ns, uint64_t ordinal);
+bool pipeline_clock(struct pipeline *pipeline, int64_t clock_ns, uint64_t ordinal);
 
 /*
  * The end of input: everything that is open is closed (closed_by eof), in the order of the

@@ -66,12 +66,12 @@ static void work_lane(struct worker *worker, const struct batch *batch)
 		look_ahead(worker->pipeline, lane, i);
 		switch ((enum batch_kind)lane->kinds[i]) {
 		case BATCH_CLOCK:
-			pipeline_clock(worker->pipeline, packet->clock_ns, packet->ordinal);
-			tell(worker);
+			if (pipeline_clock(worker->pipeline, packet->clock_ns, packet->ordinal))
+				tell(worker);
 			break;
 		case BATCH_PACKET:
-			pipeline_packet(worker->pipeline, packet);
-			tell(worker);
+			if (pipeline_packet(worker->pipeline, packet))
+				tell(worker);
 			break;
 		case BATCH_DNS:
 			tell_dns(worker, packet);

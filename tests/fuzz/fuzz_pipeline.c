@@ -123,10 +123,10 @@ static void play(struct course *course, struct intake *intake, struct span input
 			};
 			frames++;
 			if (intake_frame(intake, &frame, &packet))
-				pipeline_packet(course->pipeline, &packet);
+				(void)pipeline_packet(course->pipeline, &packet);
 			else
-				pipeline_clock(course->pipeline, intake_clock(intake),
-					       frame.ordinal);
+				(void)pipeline_clock(course->pipeline, intake_clock(intake),
+						     frame.ordinal);
 			drain(course);
 		}
 		if (step.advance > input.len)

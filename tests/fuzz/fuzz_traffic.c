@@ -142,9 +142,9 @@ static void send_segment(struct play *play, enum side side, uint32_t seq, uint8_
 	    .ordinal = play->ordinal++,
 	};
 	if (intake_frame(play->intake, &captured, &packet))
-		pipeline_packet(play->pipeline, &packet);
+		(void)pipeline_packet(play->pipeline, &packet);
 	else
-		pipeline_clock(play->pipeline, intake_clock(play->intake), captured.ordinal);
+		(void)pipeline_clock(play->pipeline, intake_clock(play->intake), captured.ordinal);
 	drain(play);
 }
 

@@ -123,7 +123,7 @@ static void say(struct bench *b, struct talk *talk, enum side side, unsigned fla
 	};
 	struct followed_packet packet;
 	cr_assert(intake_frame(b->intake, &given, &packet));
-	pipeline_packet(b->pipeline, &packet);
+	(void)pipeline_packet(b->pipeline, &packet);
 	drain(b);
 }
 
@@ -183,13 +183,13 @@ Test(pipeline, a_hold_ends_by_the_clock_alone)
 	struct bench b;
 	bench_open(&b);
 	(void)talk_with_hole(&b, 40001, START);
-	pipeline_clock(b.pipeline, START + SECOND - 1, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + SECOND - 1, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "");
-	pipeline_clock(b.pipeline, START + SECOND, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + SECOND, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "40001@4 mail");
-	pipeline_clock(b.pipeline, START + 10 * SECOND, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + 10 * SECOND, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "", "told once");
 	bench_close(&b);
@@ -217,7 +217,7 @@ Test(pipeline, a_hold_that_ends_shows_the_end)
 	struct talk talk = talk_with_hole(&b, 40001, START);
 	say(&b, &talk, SIDE_CLIENT, TCP_ACK | TCP_RST, "", START, false);
 	cr_assert_str_eq(told(&b), "");
-	pipeline_clock(b.pipeline, START + SECOND, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + SECOND, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "40001@4 mail, 40001@5 closed");
 	bench_close(&b);
@@ -256,10 +256,10 @@ Test(pipeline, packets_older_than_the_clock_keep_their_times)
 	(void)greet(&b, 40002, START + 10000 * SECOND);
 	struct talk talk = greet(&b, 40001, START);
 	client(&b, &talk, "EHLO a.example.test\r\n", START + SECOND);
-	pipeline_clock(b.pipeline, START + 13599 * SECOND, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + 13599 * SECOND, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "");
-	pipeline_clock(b.pipeline, START + 13605 * SECOND, b.ordinal);
+	(void)pipeline_clock(b.pipeline, START + 13605 * SECOND, b.ordinal);
 	drain(&b);
 	cr_assert_str_eq(told(&b), "40002@7 closed, 40001@7 closed");
 	cr_assert_eq(b.start_ns, START);

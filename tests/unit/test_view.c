@@ -111,7 +111,7 @@ static void play(const char *strip, char *out, size_t size)
 		};
 		packet.src_end = flow_key_of(&packet.segment, 0, &packet.key);
 		packet.flow_hash = flow_key_hash(&hash, &packet.key);
-		pipeline_packet(pipeline, &packet);
+		(void)pipeline_packet(pipeline, &packet);
 		drain(pipeline, out, size);
 		now += 1000;
 	}
