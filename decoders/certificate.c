@@ -10,7 +10,15 @@ struct entry {
 	struct entry *next; /* in the bucket */
 	size_t size;        /* of the block */
 	bool recent;        /* used since the clock's hand passed */
+	struct span der;    /* in the block */
 };
+
+/*
+ * Most sessions bring a certificate that was seen before: it is recognised by comparing all its
+ * bytes with the one that was last seen of those that end alike, without a digest. Whoever
+ * makes certificates that end alike makes their digests be taken, as of those that are new.
+ */
+#define RECENT 1024U
 
 struct chain_verdict {
 	uint8_t sha256[DIGEST_SHA256_SIZE]; /* of the chain's DERs, one after the other */
@@ -27,6 +35,7 @@ struct certificate_cache {
 	size_t cap, count, hand, buckets;
 	struct entry **slots;           /* cap of them, for the clock; the first count are used */
 	struct entry **table;           /* buckets of them */
+	struct entry *recent[RECENT];   /* by recent_slot(); NULL: none */
 	struct chain_verdict *verdicts; /* cap of them, direct-mapped; made with the first */
 	uint32_t last_id;
 	struct certificate_cache_counts counts;
@@ -102,8 +111,20 @@ static size_t digest_slot(const uint8_t sha256[DIGEST_SHA256_SIZE], size_t count
 	return (size_t)(prefix % count);
 }
 
+/* The end of a certificate is its signature, as good as random but for single bits. */
+static size_t recent_slot(struct span der)
+{
+	if (der.len < 8)
+		return 0;
+	return (size_t)((bytes_u64le(der.ptr + der.len - 8) * UINT64_C(0x9e3779b97f4a7c15)) >> 54) %
+	       RECENT;
+}
+
 static void unlink_entry(struct certificate_cache *cache, const struct entry *entry)
 {
+	struct entry **recent = &cache->recent[recent_slot(entry->der)];
+	if (*recent == entry)
+		*recent = NULL;
 	struct entry **at = &cache->table[digest_slot(entry->info.sha256, cache->buckets)];
 	while (*at != entry)
 		at = &(*at)->next;
@@ -141,12 +162,12 @@ static struct span moved(struct span text, const struct certificate_draft *draft
 	return text.len == 0 ? text : span_of(to + (text.ptr - draft->text), text.len);
 }
 
-/* A block with the entry, the array of its names, and their texts behind one another. */
-static struct entry *make_entry(struct certificate_cache *cache)
+/* A block with the entry, the array of its names, their texts behind one another, and the DER. */
+static struct entry *make_entry(struct certificate_cache *cache, struct span der)
 {
 	const struct certificate_draft *draft = cache->draft;
 	size_t names_size = draft->info.name_count * sizeof(struct span);
-	size_t size = sizeof(struct entry) + names_size + draft->text_len;
+	size_t size = sizeof(struct entry) + names_size + draft->text_len + der.len;
 	struct entry *entry = budget_alloc(cache->budget, size);
 	if (entry == NULL)
 		return NULL;
@@ -154,6 +175,8 @@ static struct entry *make_entry(struct certificate_cache *cache)
 	struct span *names = (struct span *)(void *)(entry + 1);
 	uint8_t *text = (uint8_t *)(names + draft->info.name_count);
 	memcpy(text, draft->text, draft->text_len);
+	memcpy(text + draft->text_len, der.ptr, der.len);
+	entry->der = span_of(text + draft->text_len, der.len);
 	for (unsigned i = 0; i < draft->info.name_count; i++)
 		names[i] = moved(draft->names[i], draft, text);
 	entry->info.names = names;
@@ -176,7 +199,7 @@ static struct entry *add_entry(struct certificate_cache *cache, struct span der,
 	}
 	cache->counts.parsed++;
 	memcpy(draft->info.sha256, sha256, DIGEST_SHA256_SIZE);
-	struct entry *entry = make_entry(cache);
+	struct entry *entry = make_entry(cache, der);
 	struct entry **slot = entry != NULL ? make_room(cache) : NULL;
 	if (slot == NULL) {
 		if (entry != NULL)
@@ -194,20 +217,35 @@ static struct entry *add_entry(struct certificate_cache *cache, struct span der,
 	return entry;
 }
 
+/* The entry of a certificate, made if it was not known. NULL: see certificate_cache_get(). */
+static struct entry *find_entry(struct certificate_cache *cache, struct span der,
+				const uint8_t sha256[DIGEST_SHA256_SIZE])
+{
+	struct entry *entry = cache->table[digest_slot(sha256, cache->buckets)];
+	while (entry != NULL && memcmp(entry->info.sha256, sha256, DIGEST_SHA256_SIZE) != 0)
+		entry = entry->next;
+	if (entry == NULL)
+		return add_entry(cache, der, sha256);
+	cache->counts.hits++;
+	return entry;
+}
+
 const struct certificate_info *certificate_cache_get(struct certificate_cache *cache,
 						     struct span der,
 						     uint8_t sha256[DIGEST_SHA256_SIZE])
 {
-	(void)digest_bytes(cache->digester, DIGEST_SHA256, der, sha256);
-	struct entry *entry = cache->table[digest_slot(sha256, cache->buckets)];
-	while (entry != NULL && memcmp(entry->info.sha256, sha256, DIGEST_SHA256_SIZE) != 0)
-		entry = entry->next;
-	if (entry != NULL)
+	struct entry **recent = &cache->recent[recent_slot(der)];
+	struct entry *entry = *recent;
+	if (entry != NULL && span_equal(entry->der, der)) {
+		memcpy(sha256, entry->info.sha256, DIGEST_SHA256_SIZE);
 		cache->counts.hits++;
-	else
-		entry = add_entry(cache, der, sha256);
-	if (entry == NULL)
-		return NULL;
+	} else {
+		(void)digest_bytes(cache->digester, DIGEST_SHA256, der, sha256);
+		entry = find_entry(cache, der, sha256);
+		if (entry == NULL)
+			return NULL;
+		*recent = entry;
+	}
 	entry->recent = true;
 	certificate_hold(&entry->info);
 	return &entry->info;

@@ -161,6 +161,11 @@ static inline uint32_t bytes_u32le(const uint8_t *p)
 	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
+static inline uint64_t bytes_u64le(const uint8_t *p)
+{
+	return (uint64_t)bytes_u32le(p + 4) << 32 | bytes_u32le(p);
+}
+
 /* A sub-cursor over the next n bytes, which are taken from c; failed when there are fewer. */
 static inline struct cursor cursor_sub(struct cursor *c, size_t n)
 {

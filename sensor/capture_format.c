@@ -48,11 +48,6 @@ static uint32_t read_u32(struct cursor *c, bool big_endian)
 	return big_endian ? cursor_u32(c) : cursor_u32le(c);
 }
 
-static uint32_t field_u32(const uint8_t *field, bool big_endian)
-{
-	return big_endian ? bytes_u32(field) : bytes_u32le(field);
-}
-
 static enum parse_result more(struct capture_step *step, size_t need)
 {
 	step->need = need;
@@ -153,6 +148,7 @@ static enum parse_result pcap_header(struct capture_format *format, struct span 
 	interface->link_type = network & 0x03ffffffU;
 	if (network & 0x04000000U)
 		interface->fcs_len = (network >> 28) * 2;
+	format->plain = format->version_minor >= 4;
 	return done(step, PCAP_HEADER_LEN);
 }
 
@@ -167,30 +163,26 @@ static enum parse_result pcap_record(struct capture_format *format, struct span 
 {
 	if (input.len < format->header_len)
 		return more(step, format->header_len);
-	/* The header is whole: its fields are read where they stand. */
-	bool big_endian = format->big_endian;
-	uint32_t seconds = field_u32(input.ptr, big_endian);
-	uint32_t ticks = field_u32(input.ptr + 4, big_endian);
-	uint32_t caplen = field_u32(input.ptr + 8, big_endian);
-	uint32_t len = field_u32(input.ptr + 12, big_endian);
-	if (format->version_minor < 4 && lengths_swapped(format, caplen, len)) {
-		uint32_t first = caplen;
-		caplen = len;
-		len = first;
+	struct capture_pcap_header header = capture_pcap_header(format, input.ptr);
+	if (format->version_minor < 4 && lengths_swapped(format, header.caplen, header.len)) {
+		uint32_t first = header.caplen;
+		header.caplen = header.len;
+		header.len = first;
 	}
-	if (caplen > CAPTURE_FRAME_MAX)
-		return damaged_value(step, "captured length of a packet cannot be true", caplen);
-	if (input.len - format->header_len < caplen)
-		return more(step, (size_t)format->header_len + caplen);
+	if (header.caplen > CAPTURE_FRAME_MAX)
+		return damaged_value(step, "captured length of a packet cannot be true",
+				     header.caplen);
+	if (input.len - format->header_len < header.caplen)
+		return more(step, (size_t)format->header_len + header.caplen);
 	struct capture_record *record = &step->record;
-	record->time_ns = (int64_t)seconds * NS_PER_SECOND + (int64_t)ticks * format->ns_per_tick;
-	record->len = len > caplen ? len : caplen;
+	record->time_ns = capture_pcap_time(format, &header);
+	record->len = header.len > header.caplen ? header.len : header.caplen;
 	record->interface = 0;
 	record->fcs_len = format->interfaces[0].fcs_len;
-	record->frame = span_of(input.ptr + format->header_len, caplen);
+	record->frame = span_of(input.ptr + format->header_len, header.caplen);
 	format->last_time_ns = record->time_ns;
 	step->has_packet = true;
-	step->advance = (uint64_t)format->header_len + caplen;
+	step->advance = (uint64_t)format->header_len + header.caplen;
 	return PARSE_DONE;
 }
 

@@ -62,6 +62,7 @@ struct capture_format {
 	bool big_endian;       /* of the file, or of the present section */
 	uint8_t header_len;    /* pcap: bytes of a record header, 16 or 24 */
 	uint8_t version_minor; /* pcap: decides which length comes first */
+	bool plain;            /* pcap, its header was read, and lengths stand as they should */
 	uint32_t ns_per_tick;  /* pcap: 1000 or 1 */
 	int64_t last_time_ns;  /* time of the packet before, which stands in for a missing one */
 	uint32_t interface_count;
@@ -104,5 +105,48 @@ void capture_format_free(struct capture_format *format);
  */
 enum parse_result capture_format_next(struct capture_format *format, struct span input,
 				      struct capture_step *step);
+
+/* Fields of a pcap record's header. Writers before version 2.4 may swap the lengths. */
+struct capture_pcap_header {
+	uint32_t seconds, ticks, caplen, len;
+};
+
+static inline struct capture_pcap_header capture_pcap_header(const struct capture_format *format,
+							     const uint8_t *at)
+{
+	if (format->big_endian)
+		return (struct capture_pcap_header){bytes_u32(at), bytes_u32(at + 4),
+						    bytes_u32(at + 8), bytes_u32(at + 12)};
+	return (struct capture_pcap_header){bytes_u32le(at), bytes_u32le(at + 4),
+					    bytes_u32le(at + 8), bytes_u32le(at + 12)};
+}
+
+static inline int64_t capture_pcap_time(const struct capture_format *format,
+					const struct capture_pcap_header *header)
+{
+	return (int64_t)header->seconds * INT64_C(1000000000) +
+	       (int64_t)header->ticks * format->ns_per_tick;
+}
+
+/*
+ * The same for what most units are, without going through a step: a record of a pcap file that
+ * is whole. Returns its length; 0: nothing was read, ask capture_format_next().
+ */
+static inline size_t capture_format_record(struct capture_format *format, struct span input,
+					   struct capture_record *record)
+{
+	if (!format->plain || input.len < format->header_len)
+		return 0;
+	const struct capture_pcap_header header = capture_pcap_header(format, input.ptr);
+	if (header.caplen > CAPTURE_FRAME_MAX || input.len - format->header_len < header.caplen)
+		return 0;
+	format->last_time_ns = capture_pcap_time(format, &header);
+	record->time_ns = format->last_time_ns;
+	record->len = header.len > header.caplen ? header.len : header.caplen;
+	record->interface = 0;
+	record->fcs_len = format->interfaces[0].fcs_len;
+	record->frame = span_of(input.ptr + format->header_len, header.caplen);
+	return format->header_len + (size_t)header.caplen;
+}
 
 #endif

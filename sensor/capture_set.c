@@ -64,7 +64,8 @@ struct capture_set {
 	size_t order_count, order_next;
 	struct live *heap; /* by next packet's time, then input */
 	size_t heap_count, heap_room;
-	bool delivered; /* the packet at the top was given out: its file moves on first */
+	size_t window_bytes; /* of each, while so many are open */
+	bool delivered;      /* the packet at the top was given out: its file moves on first */
 	struct interface_name *interfaces;
 	uint32_t interface_count;
 	struct capture_error error;
@@ -100,6 +101,16 @@ static enum capture_status report(struct capture_set *set, const char *path,
 
 /* ---- open and close ---- */
 
+/* So many files are open from now on: what a window may have of the bytes for all. */
+static void count_open(struct capture_set *set, size_t count)
+{
+	size_t share = set->limits.windows_bytes / (count + 1);
+	if (share > set->limits.window_bytes)
+		share = set->limits.window_bytes;
+	set->heap_count = count;
+	set->window_bytes = share > MIN_WINDOW ? share : MIN_WINDOW;
+}
+
 struct capture_set *capture_set_open(const char *const *paths, size_t path_count,
 				     const struct capture_limits *limits)
 {
@@ -107,6 +118,7 @@ struct capture_set *capture_set_open(const char *const *paths, size_t path_count
 	if (!set)
 		return NULL;
 	set->limits = *limits;
+	count_open(set, 0);
 	set->pool = capture_window_pool_new(limits->max_in_flight);
 	set->roots = calloc(path_count ? path_count : 1, sizeof(*set->roots));
 	bool whole = set->pool && set->roots;
@@ -246,7 +258,8 @@ static bool heap_push(struct capture_set *set, struct capture_file *file, uint32
 		set->heap = grown;
 		set->heap_room = room;
 	}
-	size_t i = set->heap_count++;
+	size_t i = set->heap_count;
+	count_open(set, i + 1);
 	set->heap[i] = (struct live){.file = file, .input = input, .packet = *packet};
 	if (set->heap_count > set->limits.max_open_files)
 		byte_source_park(capture_file_source(file));
@@ -269,21 +282,9 @@ static void close_input(struct capture_set *set, struct capture_file *file)
 static void heap_pop(struct capture_set *set)
 {
 	close_input(set, set->heap[0].file);
-	set->heap[0] = set->heap[--set->heap_count];
+	count_open(set, set->heap_count - 1);
+	set->heap[0] = set->heap[set->heap_count];
 	sift_down(set);
-}
-
-static size_t window_bytes(const struct capture_set *set)
-{
-	/* Asked for every packet, and mostly there is room for all: no division then. */
-	size_t whole;
-	if (!__builtin_mul_overflow(set->limits.window_bytes, set->heap_count + 1, &whole) &&
-	    whole <= set->limits.windows_bytes && set->limits.window_bytes > MIN_WINDOW)
-		return set->limits.window_bytes;
-	size_t share = set->limits.windows_bytes / (set->heap_count + 1);
-	if (share > set->limits.window_bytes)
-		share = set->limits.window_bytes;
-	return share > MIN_WINDOW ? share : MIN_WINDOW;
 }
 
 /* ---- probing ---- */
@@ -368,7 +369,7 @@ static enum capture_status probe_next(struct capture_set *set)
 	}
 	struct capture_packet packet;
 	struct input_fault fault;
-	size_t want = set->input_count == 1 ? window_bytes(set) : PROBE_WINDOW;
+	size_t want = set->input_count == 1 ? set->window_bytes : PROBE_WINDOW;
 	enum capture_status status = capture_file_next(set->probing, want, &packet, &fault);
 	if (status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED)
 		return status;
@@ -474,10 +475,9 @@ static uint32_t intern_interface(struct capture_set *set, uint32_t place,
 	return set->interface_count++;
 }
 
-static uint32_t set_interface(struct capture_set *set, const struct live *live)
+static uint32_t set_interface(struct capture_set *set, struct capture_file *file, uint32_t place)
 {
-	uint32_t place = live->packet.interface_id;
-	struct capture_interface *interface = capture_file_interface(live->file, place);
+	struct capture_interface *interface = capture_file_interface(file, place);
 	if (interface->tag == TAG_NONE)
 		interface->tag = intern_interface(set, place, interface) + 1;
 	return interface->tag - 1;
@@ -492,17 +492,15 @@ const char *capture_set_interface_name(const struct capture_set *set, uint32_t i
 
 /* ---- the merge ---- */
 
-/* Moves the file at the top to its next packet. PACKET: the heap is in order again. */
-static enum capture_status advance_top(struct capture_set *set)
+/* The next packet of the file at the top. PACKET: so it is, or the file is through. */
+static enum capture_status advance_top(struct capture_set *set, struct capture_packet *packet)
 {
-	struct live *top = &set->heap[0];
+	const struct live *top = &set->heap[0];
 	struct input_fault fault;
-	size_t want = window_bytes(set);
-	enum capture_status status = capture_file_next(top->file, want, &top->packet, &fault);
+	enum capture_status status =
+	    capture_file_next(top->file, set->window_bytes, packet, &fault);
 	switch (status) {
 	case CAPTURE_PACKET:
-		if (set->heap_count > 1)
-			sift_down(set);
 		break;
 	case CAPTURE_END:
 		heap_pop(set);
@@ -539,7 +537,7 @@ static enum capture_status open_waiting(struct capture_set *set)
 	struct capture_packet packet;
 	struct input_fault fault;
 	enum capture_status status =
-	    capture_file_next(set->probing, window_bytes(set), &packet, &fault);
+	    capture_file_next(set->probing, set->window_bytes, &packet, &fault);
 	if (status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED)
 		return status;
 	set->order_next++;
@@ -568,26 +566,41 @@ static bool waiting_is_due(const struct capture_set *set)
 	return input->first_time_ns <= set->heap[0].packet.time_ns;
 }
 
+/* What the set knows of a packet that it gives out. */
+static enum capture_status deliver(struct capture_set *set, struct capture_packet *packet)
+{
+	const struct live *top = &set->heap[0];
+	packet->interface_id = set_interface(set, top->file, packet->interface_id);
+	packet->file_id = top->input;
+	set->delivered = true;
+	set->counts.packets++;
+	return CAPTURE_PACKET;
+}
+
 enum capture_status capture_set_next(struct capture_set *set, struct capture_packet *packet)
 {
 	enum capture_status status = CAPTURE_PACKET;
 	if (set->stage != STAGE_MERGE)
 		status = prepare(set);
-	if (status == CAPTURE_PACKET && set->delivered)
-		status = advance_top(set);
+	if (status == CAPTURE_PACKET && set->delivered) {
+		const size_t open = set->heap_count;
+		/* One that no other can come before is read to where it is wanted. */
+		const bool alone = open == 1 && set->order_next == set->order_count;
+		status = advance_top(set, alone ? packet : &set->heap[0].packet);
+		if (status == CAPTURE_PACKET && set->heap_count == open) {
+			if (alone)
+				return deliver(set, packet);
+			sift_down(set);
+		}
+	}
 	while (status == CAPTURE_PACKET && waiting_is_due(set))
 		status = open_waiting(set);
 	if (status != CAPTURE_PACKET)
 		return status;
 	if (set->heap_count == 0)
 		return CAPTURE_END;
-	const struct live *top = &set->heap[0];
-	*packet = top->packet;
-	packet->interface_id = set_interface(set, top);
-	packet->file_id = top->input;
-	set->delivered = true;
-	set->counts.packets++;
-	return CAPTURE_PACKET;
+	*packet = set->heap[0].packet;
+	return deliver(set, packet);
 }
 
 void capture_set_wait(struct capture_set *set)

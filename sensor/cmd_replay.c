@@ -187,10 +187,10 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		if ((ordinal & 0x3ff) == 0) {
 			struct capture_counts counts = capture_set_counts(set);
 			show_progress(replay, &counts);
-		}
-		if ((ordinal & 0xffff) == 0) {
-			run_flush(replay->run);
-			run_heartbeat(replay->run, NULL, 0);
+			if ((ordinal & 0xffff) == 0) {
+				run_flush(replay->run);
+				run_heartbeat(replay->run, NULL, 0);
+			}
 		}
 		if (!filter_admits(replay, &packet)) {
 			replay->ordinal++;

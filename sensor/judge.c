@@ -335,14 +335,11 @@ static bool is_allowed(const struct judge *judge, const struct client_exposure *
 	return true;
 }
 
-/* Once a day: which clients exposed credentials, however often the single alerts were folded. */
-static void tell_day(struct judge *judge, int64_t now_ns, bool finish)
+/* Which clients exposed credentials on a day, however often the single alerts were folded. */
+static void tell_exposed(struct judge *judge, int64_t of_day, bool finish)
 {
 	const struct judge_config *config = &judge->config;
-	struct exposure_day day = {.row_count = 0};
-	if (!history_due_day(judge->history, now_ns, finish, &day.day) ||
-	    (config->disabled >> RULE_PLAINTEXT_CREDENTIALS & 1) != 0)
-		return;
+	struct exposure_day day = {.day = of_day};
 	const struct client_exposure *client = NULL;
 	while ((client = history_next_client(judge->history, client)) != NULL)
 		if (client->day == day.day && !is_allowed(judge, client))
@@ -364,6 +361,15 @@ static void tell_day(struct judge *judge, int64_t now_ns, bool finish)
 	if (config->has_severity[RULE_PLAINTEXT_CREDENTIALS])
 		summary.finding.severity = config->severity[RULE_PLAINTEXT_CREDENTIALS];
 	send_alert(judge, &summary);
+}
+
+/* Once a day. */
+static void tell_day(struct judge *judge, int64_t now_ns, bool finish)
+{
+	int64_t day;
+	if (history_due_day(judge->history, now_ns, finish, &day) &&
+	    (judge->config.disabled >> RULE_PLAINTEXT_CREDENTIALS & 1) == 0)
+		tell_exposed(judge, day, finish);
 }
 
 /* Summaries of windows whose time is over. */

@@ -27,6 +27,8 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	p->certificates =
 	    certificate_cache_create(&p->budget, config->anchors, config->certificates);
 	p->digester = digester_create();
+	if (p->digester != NULL)
+		p->ja3 = digest_memo_create(&p->budget, p->digester, DIGEST_MD5);
 	p->context = (struct smtp_context){
 	    .budget = &p->budget,
 	    .dialogues = &p->dialogues,
@@ -34,7 +36,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	    .found = &p->found,
 	    .any_port = config->ports.all,
 	};
-	if (p->flows == NULL || p->certificates == NULL || p->digester == NULL) {
+	if (p->flows == NULL || p->certificates == NULL || p->ja3 == NULL) {
 		pipeline_destroy(p);
 		return NULL;
 	}
@@ -60,6 +62,7 @@ void pipeline_destroy(struct pipeline *p)
 	if (p->certificates != NULL)
 		certificate_cache_destroy(p->certificates);
 	application_detector_destroy(p->applications);
+	digest_memo_destroy(p->ja3);
 	digester_destroy(p->digester);
 	dialogue_ring_free(&p->dialogues, &p->budget);
 	evidence_ring_free(&p->evidence, &p->budget);

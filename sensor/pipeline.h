@@ -14,6 +14,7 @@
 
 #include "alerts/observation.h"
 #include "decoders/application.h"
+#include "decoders/digest_memo.h"
 #include "sensor/flow.h"
 #include "sensor/intake.h"
 #include "sensor/limits.h"

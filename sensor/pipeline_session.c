@@ -178,13 +178,13 @@ void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
 	struct session_tls *tls = &session->facts.tls;
 
 	if (found->ja3_len > 0) {
-		tls->has_ja3 = digest_bytes(p->digester, DIGEST_MD5,
-					    span_of(found->ja3, found->ja3_len), tls->ja3);
+		tls->has_ja3 =
+		    digest_memo_bytes(p->ja3, span_of(found->ja3, found->ja3_len), tls->ja3);
 		found->ja3_len = 0;
 	}
 	if (found->ja3s_len > 0) {
-		tls->has_ja3s = digest_bytes(p->digester, DIGEST_MD5,
-					     span_of(found->ja3s, found->ja3s_len), tls->ja3s);
+		tls->has_ja3s =
+		    digest_memo_bytes(p->ja3, span_of(found->ja3s, found->ja3s_len), tls->ja3s);
 		found->ja3s_len = 0;
 	}
 	ask_for_risks(p, session);

@@ -40,6 +40,7 @@ struct pipeline {
 	struct smtp_found found;
 	struct smtp_context context;
 	struct digester *digester;
+	struct digest_memo *ja3; /* of JA3 and JA3S strings */
 	struct certificate_cache *certificates;
 	struct application_detector *applications; /* made when first asked */
 	bool applications_failed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "decoders/digest.h"
+#include "decoders/digest_memo.h"
 
 #include <criterion/criterion.h>
 
@@ -63,4 +63,30 @@ Test(digest, sizes_agree_with_the_header)
 	cr_expect_eq(digest_size(DIGEST_MD5), (size_t)DIGEST_MD5_SIZE);
 	cr_expect_eq(digest_size(DIGEST_SHA1), (size_t)DIGEST_SHA1_SIZE);
 	cr_expect_eq(digest_size(DIGEST_SHA256), (size_t)DIGEST_SHA256_SIZE);
+}
+
+/* Far more texts than there is room for, of every length, in any order: each its own digest. */
+Test(digest_memo, remembers_no_other_text)
+{
+	struct budget budget;
+	budget_init(&budget, 1U << 20);
+	struct digester *digester = digester_create();
+	struct digest_memo *memo = digest_memo_create(&budget, digester, DIGEST_MD5);
+	cr_assert_not_null(memo);
+	uint32_t random = 1;
+	for (unsigned i = 0; i < 20000; i++) {
+		uint8_t text[512], out[DIGEST_MD5_SIZE], wanted[DIGEST_MD5_SIZE];
+		random = random * 1664525U + 1013904223U;
+		const uint32_t which = random >> 16 & 0x3ff;
+		const size_t len = which % (sizeof text + 1);
+		for (size_t b = 0; b < len; b++)
+			text[b] = (uint8_t)('0' + (b * 7 + (which >> b % 10)) % 10);
+		cr_assert(digest_memo_bytes(memo, span_of(text, len), out));
+		cr_assert(digest_bytes(digester, DIGEST_MD5, span_of(text, len), wanted));
+		cr_assert_eq(memcmp(out, wanted, sizeof out), 0, "text %u of %zu bytes", which,
+			     len);
+	}
+	digest_memo_destroy(memo);
+	digester_destroy(digester);
+	cr_expect_eq(budget.used, 0);
 }
