@@ -3,8 +3,8 @@
  * Bytes of which most are zero, written short, for what is kept for long and seldom read.
  *
  * They are taken in words of eight: first a bit for each word, whether it has a byte that is
- * not zero, then for each such word a bit for each byte, and those bytes. The last word may be
- * a part of one. What is read is what was written, to the byte; it is for memory, not for
+ * not zero, then for each such word a bit for each byte, and those bytes; a word with few zeros
+ * stands there whole. The last word may be a part of one. What is read is what was written, to the byte; it is for memory, not for
  * files: the reader has to know how many bytes there were.
  */
 #ifndef DECODERS_SPARSE_H

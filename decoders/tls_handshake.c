@@ -64,13 +64,13 @@ static void count_protected(struct tls_conversation *conversation, enum side sid
 	/* After a gap a header counts once chance is excluded. */
 	if (s->confidence < CONFIDENT)
 		return;
+	if (facts->protected_records[side] < TLS_PROTECTED_MAX)
+		step->kind = TLS_STEP_PROTECTED;
 	count_up(&facts->protected_records[side]);
 	if (facts->protected_records[side] == 1)
 		facts->first_protected_len[side] = s->record_len;
 	if (facts->change_cipher_spec[side])
 		count_up(&facts->protected_after_ccs[side]);
-	if (facts->protected_records[side] <= 2)
-		step->kind = TLS_STEP_PROTECTED;
 }
 
 /* A header is whole and valid: what kind of record begins? */

@@ -40,7 +40,7 @@
 #define TLS_ALERT_RECORD_LEN 19
 
 /* Protected records of a side are counted so far: more of them tell nothing new. */
-#define TLS_PROTECTED_MAX 3
+#define TLS_PROTECTED_MAX 2
 
 /* The last eight bytes of ServerHello.random (RFC 8446 4.1.3). */
 enum tls_sentinel {

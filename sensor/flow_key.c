@@ -20,8 +20,8 @@ void flow_hash_init(struct flow_hash *hash, const struct siphash_key *secret)
 uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key)
 {
 	const uint64_t *factor = hash->factor;
-	uint64_t sum = factor[0];
-	for (unsigned i = 0; i < address_words(key->version); i++) {
+	uint64_t sum = factor[0] + factor[1] * key->addr[0][0] + factor[5] * key->addr[1][0];
+	for (unsigned i = 1; i < address_words(key->version); i++) {
 		sum += factor[1 + i] * key->addr[0][i];
 		sum += factor[5 + i] * key->addr[1][i];
 	}
