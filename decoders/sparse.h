@@ -4,8 +4,8 @@
  *
  * They are taken in words of eight: first a bit for each word, whether it has a byte that is
  * not zero, then for each such word a bit for each byte, and those bytes; a word with few zeros
- * stands there whole. The last word may be a part of one. What is read is what was written, to the byte; it is for memory, not for
- * files: the reader has to know how many bytes there were.
+ * stands there whole. The last word may be a part of one. What is read is what was written, to the
+ * byte; it is for memory, not for files: the reader has to know how many bytes there were.
  */
 #ifndef DECODERS_SPARSE_H
 #define DECODERS_SPARSE_H

@@ -56,7 +56,7 @@ struct pipeline {
 
 	enum pipeline_stage stage;
 	const struct followed_packet
-	    *packet;       /* the one given last; NULL: the clock alone went on */
+	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
 	struct flow *flow; /* under hand */
