@@ -3,6 +3,7 @@
 
 #include "decoders/certificate_chain.h"
 #include "decoders/certificate_x509.h"
+#include "decoders/digest_memo.h"
 
 struct entry {
 	struct certificate_info info; /* first: a block is an entry and its texts */
@@ -10,15 +11,7 @@ struct entry {
 	struct entry *next; /* in the bucket */
 	size_t size;        /* of the block */
 	bool recent;        /* used since the clock's hand passed */
-	struct span der;    /* in the block */
 };
-
-/*
- * Most sessions bring a certificate that was seen before: it is recognised by comparing all its
- * bytes with the one that was last seen of those that end alike, without a digest. Whoever
- * makes certificates that end alike makes their digests be taken, as of those that are new.
- */
-#define RECENT 1024U
 
 struct chain_verdict {
 	uint8_t sha256[DIGEST_SHA256_SIZE]; /* of the chain's DERs, one after the other */
@@ -30,12 +23,13 @@ struct certificate_cache {
 	struct budget *budget;
 	const struct certificate_anchors *anchors;
 	struct digester *digester;
+	struct digest_memo
+	    *memo; /* of the digests that certificates are known by; made with the first */
 	struct certificate_reader *reader;
 	struct certificate_draft *draft; /* working room, too large for a stack */
 	size_t cap, count, hand, buckets;
 	struct entry **slots;           /* cap of them, for the clock; the first count are used */
 	struct entry **table;           /* buckets of them */
-	struct entry *recent[RECENT];   /* by recent_slot(); NULL: none */
 	struct chain_verdict *verdicts; /* cap of them, direct-mapped; made with the first */
 	uint32_t last_id;
 	struct certificate_cache_counts counts;
@@ -76,6 +70,7 @@ void certificate_cache_destroy(struct certificate_cache *cache)
 	for (size_t i = 0; i < cache->count; i++)
 		budget_free(budget, cache->slots[i], cache->slots[i]->size);
 	certificate_reader_destroy(cache->reader);
+	digest_memo_destroy(cache->memo);
 	digester_destroy(cache->digester);
 	budget_free(budget, cache->draft, sizeof *cache->draft);
 	budget_free(budget, cache->slots, cache->cap * sizeof(struct entry *));
@@ -111,20 +106,8 @@ static size_t digest_slot(const uint8_t sha256[DIGEST_SHA256_SIZE], size_t count
 	return (size_t)(prefix % count);
 }
 
-/* The end of a certificate is its signature, as good as random but for single bits. */
-static size_t recent_slot(struct span der)
-{
-	if (der.len < 8)
-		return 0;
-	return (size_t)((bytes_u64le(der.ptr + der.len - 8) * UINT64_C(0x9e3779b97f4a7c15)) >> 54) %
-	       RECENT;
-}
-
 static void unlink_entry(struct certificate_cache *cache, const struct entry *entry)
 {
-	struct entry **recent = &cache->recent[recent_slot(entry->der)];
-	if (*recent == entry)
-		*recent = NULL;
 	struct entry **at = &cache->table[digest_slot(entry->info.sha256, cache->buckets)];
 	while (*at != entry)
 		at = &(*at)->next;
@@ -162,12 +145,12 @@ static struct span moved(struct span text, const struct certificate_draft *draft
 	return text.len == 0 ? text : span_of(to + (text.ptr - draft->text), text.len);
 }
 
-/* A block with the entry, the array of its names, their texts behind one another, and the DER. */
-static struct entry *make_entry(struct certificate_cache *cache, struct span der)
+/* A block with the entry, the array of its names, and their texts behind one another. */
+static struct entry *make_entry(struct certificate_cache *cache)
 {
 	const struct certificate_draft *draft = cache->draft;
 	size_t names_size = draft->info.name_count * sizeof(struct span);
-	size_t size = sizeof(struct entry) + names_size + draft->text_len + der.len;
+	size_t size = sizeof(struct entry) + names_size + draft->text_len;
 	struct entry *entry = budget_alloc(cache->budget, size);
 	if (entry == NULL)
 		return NULL;
@@ -175,8 +158,6 @@ static struct entry *make_entry(struct certificate_cache *cache, struct span der
 	struct span *names = (struct span *)(void *)(entry + 1);
 	uint8_t *text = (uint8_t *)(names + draft->info.name_count);
 	memcpy(text, draft->text, draft->text_len);
-	memcpy(text + draft->text_len, der.ptr, der.len);
-	entry->der = span_of(text + draft->text_len, der.len);
 	for (unsigned i = 0; i < draft->info.name_count; i++)
 		names[i] = moved(draft->names[i], draft, text);
 	entry->info.names = names;
@@ -199,7 +180,7 @@ static struct entry *add_entry(struct certificate_cache *cache, struct span der,
 	}
 	cache->counts.parsed++;
 	memcpy(draft->info.sha256, sha256, DIGEST_SHA256_SIZE);
-	struct entry *entry = make_entry(cache, der);
+	struct entry *entry = make_entry(cache);
 	struct entry **slot = entry != NULL ? make_room(cache) : NULL;
 	if (slot == NULL) {
 		if (entry != NULL)
@@ -217,35 +198,35 @@ static struct entry *add_entry(struct certificate_cache *cache, struct span der,
 	return entry;
 }
 
-/* The entry of a certificate, made if it was not known. NULL: see certificate_cache_get(). */
-static struct entry *find_entry(struct certificate_cache *cache, struct span der,
-				const uint8_t sha256[DIGEST_SHA256_SIZE])
+/* Most sessions bring a certificate that was seen before: then no digest is taken. */
+static void take_digest(struct certificate_cache *cache, struct span der,
+			uint8_t sha256[DIGEST_SHA256_SIZE])
 {
-	struct entry *entry = cache->table[digest_slot(sha256, cache->buckets)];
-	while (entry != NULL && memcmp(entry->info.sha256, sha256, DIGEST_SHA256_SIZE) != 0)
-		entry = entry->next;
-	if (entry == NULL)
-		return add_entry(cache, der, sha256);
-	cache->counts.hits++;
-	return entry;
+	const struct digest_memo_limits limits = {.texts = cache->cap,
+						  .text_len = CERTIFICATE_DER_MAX};
+	if (cache->memo == NULL)
+		cache->memo =
+		    digest_memo_create(cache->budget, cache->digester, DIGEST_SHA256, &limits);
+	if (cache->memo != NULL)
+		(void)digest_memo_bytes(cache->memo, der, sha256);
+	else
+		(void)digest_bytes(cache->digester, DIGEST_SHA256, der, sha256);
 }
 
 const struct certificate_info *certificate_cache_get(struct certificate_cache *cache,
 						     struct span der,
 						     uint8_t sha256[DIGEST_SHA256_SIZE])
 {
-	struct entry **recent = &cache->recent[recent_slot(der)];
-	struct entry *entry = *recent;
-	if (entry != NULL && span_equal(entry->der, der)) {
-		memcpy(sha256, entry->info.sha256, DIGEST_SHA256_SIZE);
+	take_digest(cache, der, sha256);
+	struct entry *entry = cache->table[digest_slot(sha256, cache->buckets)];
+	while (entry != NULL && memcmp(entry->info.sha256, sha256, DIGEST_SHA256_SIZE) != 0)
+		entry = entry->next;
+	if (entry != NULL)
 		cache->counts.hits++;
-	} else {
-		(void)digest_bytes(cache->digester, DIGEST_SHA256, der, sha256);
-		entry = find_entry(cache, der, sha256);
-		if (entry == NULL)
-			return NULL;
-		*recent = entry;
-	}
+	else
+		entry = add_entry(cache, der, sha256);
+	if (entry == NULL)
+		return NULL;
 	entry->recent = true;
 	certificate_hold(&entry->info);
 	return &entry->info;

@@ -174,15 +174,8 @@ static enum parse_result pcap_record(struct capture_format *format, struct span 
 				     header.caplen);
 	if (input.len - format->header_len < header.caplen)
 		return more(step, (size_t)format->header_len + header.caplen);
-	struct capture_record *record = &step->record;
-	record->time_ns = capture_pcap_time(format, &header);
-	record->len = header.len > header.caplen ? header.len : header.caplen;
-	record->interface = 0;
-	record->fcs_len = format->interfaces[0].fcs_len;
-	record->frame = span_of(input.ptr + format->header_len, header.caplen);
-	format->last_time_ns = record->time_ns;
+	step->advance = capture_pcap_take(format, &header, input, &step->record);
 	step->has_packet = true;
-	step->advance = (uint64_t)format->header_len + header.caplen;
 	return PARSE_DONE;
 }
 

@@ -121,11 +121,19 @@ static inline struct capture_pcap_header capture_pcap_header(const struct captur
 					    bytes_u32le(at + 8), bytes_u32le(at + 12)};
 }
 
-static inline int64_t capture_pcap_time(const struct capture_format *format,
-					const struct capture_pcap_header *header)
+/* The record behind a header that is sound, at the start of input. Returns its length. */
+static inline size_t capture_pcap_take(struct capture_format *format,
+				       const struct capture_pcap_header *header, struct span input,
+				       struct capture_record *record)
 {
-	return (int64_t)header->seconds * INT64_C(1000000000) +
-	       (int64_t)header->ticks * format->ns_per_tick;
+	format->last_time_ns = (int64_t)header->seconds * INT64_C(1000000000) +
+			       (int64_t)header->ticks * format->ns_per_tick;
+	record->time_ns = format->last_time_ns;
+	record->len = header->len > header->caplen ? header->len : header->caplen;
+	record->interface = 0;
+	record->fcs_len = format->interfaces[0].fcs_len;
+	record->frame = span_of(input.ptr + format->header_len, header->caplen);
+	return format->header_len + (size_t)header->caplen;
 }
 
 /*
@@ -140,13 +148,7 @@ static inline size_t capture_format_record(struct capture_format *format, struct
 	const struct capture_pcap_header header = capture_pcap_header(format, input.ptr);
 	if (header.caplen > CAPTURE_FRAME_MAX || input.len - format->header_len < header.caplen)
 		return 0;
-	format->last_time_ns = capture_pcap_time(format, &header);
-	record->time_ns = format->last_time_ns;
-	record->len = header.len > header.caplen ? header.len : header.caplen;
-	record->interface = 0;
-	record->fcs_len = format->interfaces[0].fcs_len;
-	record->frame = span_of(input.ptr + format->header_len, header.caplen);
-	return format->header_len + (size_t)header.caplen;
+	return capture_pcap_take(format, &header, input, record);
 }
 
 #endif

@@ -119,6 +119,9 @@
 #define LIMIT_EVIDENCE_OUT (256U << 10)
 /* Distinct certificates of one worker; a large provider's peers show some thousands. */
 #define LIMIT_CERTIFICATES 4096
+/* JA3 and JA3S strings of one worker whose MD5 is remembered: mail software has some dozens. */
+#define LIMIT_JA3_TEXTS 128
+#define LIMIT_JA3_TEXT  384 /* bytes of one; few are longer */
 
 /* What the judge keeps: open sessions that raised something, windows of suppression. */
 #define LIMIT_JUDGE_MEMORY (256U << 20)

@@ -27,8 +27,10 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	p->certificates =
 	    certificate_cache_create(&p->budget, config->anchors, config->certificates);
 	p->digester = digester_create();
+	const struct digest_memo_limits ja3 = {.texts = LIMIT_JA3_TEXTS,
+					       .text_len = LIMIT_JA3_TEXT};
 	if (p->digester != NULL)
-		p->ja3 = digest_memo_create(&p->budget, p->digester, DIGEST_MD5);
+		p->ja3 = digest_memo_create(&p->budget, p->digester, DIGEST_MD5, &ja3);
 	p->context = (struct smtp_context){
 	    .budget = &p->budget,
 	    .dialogues = &p->dialogues,
@@ -356,16 +358,15 @@ static void skip_on(struct flow *flow, const struct stream_event *event)
 /* Takes an event that tells nothing of a session that is put away. False: it has to be woken. */
 static bool follow_event(struct pipeline *p, struct flow *flow, const struct stream_event *event)
 {
-	const uint8_t side = (uint8_t)(1U << event->side);
+	const unsigned side = 1U << event->side;
 	struct smtp_followed_next next;
 
 	if ((flow->settled & side) == 0 || event->kind != STREAM_DATA ||
 	    !tls_application_data(event->bytes, &next.skip)) {
 		if (!smtp_followed_event(flow->followed, &p->context, event, &next))
 			return false;
-		flow->settled = (flow->settled | side) & 3U;
-		if (!next.settled)
-			flow->settled = (flow->settled ^ side) & 3U;
+		const unsigned others = flow->settled & ~side;
+		flow->settled = (others | (next.settled ? side : 0)) & 3U;
 	}
 	p->time_ns = event->time_ns;
 	p->ordinal = event->ordinal;

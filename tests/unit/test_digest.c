@@ -71,7 +71,8 @@ Test(digest_memo, remembers_no_other_text)
 	struct budget budget;
 	budget_init(&budget, 1U << 20);
 	struct digester *digester = digester_create();
-	struct digest_memo *memo = digest_memo_create(&budget, digester, DIGEST_MD5);
+	const struct digest_memo_limits limits = {.texts = 128, .text_len = 384};
+	struct digest_memo *memo = digest_memo_create(&budget, digester, DIGEST_MD5, &limits);
 	cr_assert_not_null(memo);
 	uint32_t random = 1;
 	for (unsigned i = 0; i < 20000; i++) {
@@ -85,6 +86,28 @@ Test(digest_memo, remembers_no_other_text)
 		cr_assert(digest_bytes(digester, DIGEST_MD5, span_of(text, len), wanted));
 		cr_assert_eq(memcmp(out, wanted, sizeof out), 0, "text %u of %zu bytes", which,
 			     len);
+	}
+	digest_memo_destroy(memo);
+	digester_destroy(digester);
+	cr_expect_eq(budget.used, 0);
+}
+
+/* Digests are told all the same. */
+Test(digest_memo, remembers_nothing_without_memory)
+{
+	struct budget budget;
+	budget_init(&budget, 1024);
+	struct digester *digester = digester_create();
+	const struct digest_memo_limits limits = {.texts = 2, .text_len = 4096};
+	struct digest_memo *memo = digest_memo_create(&budget, digester, DIGEST_MD5, &limits);
+	cr_assert_not_null(memo);
+	static const uint8_t large[2048];
+	uint8_t out[DIGEST_MD5_SIZE], wanted[DIGEST_MD5_SIZE];
+	const struct span texts[] = {span_str("a"), span_of(large, sizeof large), span_str("a")};
+	for (unsigned i = 0; i < 6; i++) {
+		cr_assert(digest_memo_bytes(memo, texts[i % 3], out));
+		cr_assert(digest_bytes(digester, DIGEST_MD5, texts[i % 3], wanted));
+		cr_expect_eq(memcmp(out, wanted, sizeof out), 0, "%u", i);
 	}
 	digest_memo_destroy(memo);
 	digester_destroy(digester);
