@@ -452,8 +452,11 @@ static void learn_steps(struct history *history, struct server_memory *server,
 	if (history_news(observation, MILESTONE_TLS_FAILED))
 		server->failed++;
 	if (history_news(observation, MILESTONE_CERTIFICATE) && observation->certificate != NULL) {
-		struct server_certificate seen = server_certificate_of(observation->certificate);
-		server_memory_learn_certificate(server, &seen, time_s);
+		const struct certificate_info *info = observation->certificate;
+		if (!server_memory_count_certificate(server, info->sha256, time_s)) {
+			struct server_certificate seen = server_certificate_of(info);
+			server_memory_learn_certificate(server, &seen, time_s);
+		}
 	}
 	if (history_news(observation, MILESTONE_CLOSED))
 		learn_close(server, observation);

@@ -28,10 +28,11 @@ static enum confidence stripped_confidence(const struct server_memory *server, b
 static void decide_stripped(struct history *history, const struct observation *observation)
 {
 	const struct session_facts *facts = &observation->facts;
+	if (!history_without_offer(facts) || history_stripped(history, facts) != NULL)
+		return;
 	struct server_memory sum;
 	const struct server_memory *server = history_known(history, &facts->server, &sum);
-	if (server == NULL || !history_without_offer(facts) ||
-	    history_stripped(history, facts) != NULL)
+	if (server == NULL)
 		return;
 	struct span name = session_facts_text(facts, TEXT_SERVER_NAME);
 	if (!server_memory_member_offers(server, server_member_of(name)))
@@ -129,10 +130,14 @@ static void find_starttls_stripped(const struct history *history,
 				   struct verdict *verdict)
 {
 	const struct session_facts *facts = &observation->facts;
+	if (!history_news(observation, MILESTONE_EHLO_REPLY))
+		return;
 	const struct stripped *stripped = history_stripped(history, facts);
+	if (stripped == NULL)
+		return;
 	struct server_memory sum;
 	const struct server_memory *server = history_known(history, &facts->server, &sum);
-	if (!history_news(observation, MILESTONE_EHLO_REPLY) || stripped == NULL || server == NULL)
+	if (server == NULL)
 		return;
 	struct finding *finding = history_raise(verdict, already, RULE_STARTTLS_STRIPPED);
 	if (finding == NULL)
@@ -229,7 +234,7 @@ static void find_certificate_changed(const struct history *history,
 	struct server_memory sum;
 	const struct server_memory *server =
 	    history_known(history, &observation->facts.server, &sum);
-	if (server == NULL)
+	if (server == NULL || server_memory_knows_key(server, observation->certificate->key_sha256))
 		return;
 	struct server_certificate seen = server_certificate_of(observation->certificate);
 	const struct server_certificate *previous;

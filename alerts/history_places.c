@@ -73,17 +73,20 @@ void history_find_path_downgrade(struct history *history, const struct observati
 				 uint32_t already, struct verdict *verdict)
 {
 	const struct session_facts *facts = &observation->facts;
+	enum change_point_trial outcome;
+	if (!is_trial(history, observation, &outcome) || !history_may_teach(facts))
+		return;
 	struct server_memory sum;
 	const struct server_memory *server = history_known(history, &facts->server, &sum);
-	struct path_trial trial = {
+	if (server == NULL || !server_memory_offers(server))
+		return;
+	const struct path_trial trial = {
 	    .session = session_identity_of(facts),
 	    .network = history_client_network(history, facts),
 	    .prefix = history_client_prefix(history, facts),
 	    .time_ns = observation->time_ns,
+	    .outcome = outcome,
 	};
-	if (server == NULL || !history_may_teach(facts) || !server_memory_offers(server) ||
-	    !is_trial(history, observation, &trial.outcome))
-		return;
 	struct path_state raised;
 	if (path_watch_trial(history->paths, &trial, &raised)) {
 		history->raised_lost = raised.lost;

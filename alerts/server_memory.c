@@ -351,6 +351,15 @@ static bool explained_by_renewal(const struct server_certificate *old,
 	       time_s >= old->not_after - (old->not_after - old->not_before) / 3;
 }
 
+bool server_memory_knows_key(const struct server_memory *server,
+			     const uint8_t key_sha256[DIGEST_SHA256_SIZE])
+{
+	for (unsigned i = 0; i < server->certificate_count; i++)
+		if (memcmp(server->certificates[i].key_sha256, key_sha256, DIGEST_SHA256_SIZE) == 0)
+			return true; /* whoever issued it: the holder is the same */
+	return false;
+}
+
 enum certificate_change server_memory_compare(const struct server_memory *server,
 					      const struct server_certificate *seen,
 					      const struct server_certificate **previous,
@@ -364,10 +373,10 @@ enum certificate_change server_memory_compare(const struct server_memory *server
 		sessions += known->sessions;
 		if (*previous == NULL || known->last_s > (*previous)->last_s)
 			*previous = known;
-		if (memcmp(known->key_sha256, seen->key_sha256, sizeof seen->key_sha256) == 0)
-			return CERTIFICATE_KNOWN; /* whoever issued it: the holder is the same */
 		renewed |= explained_by_renewal(known, seen, time_s);
 	}
+	if (server_memory_knows_key(server, seen->key_sha256))
+		return CERTIFICATE_KNOWN;
 	if (sessions < SERVER_KNOWN_OFFERS)
 		return CERTIFICATE_FIRST;
 	return renewed ? CERTIFICATE_RENEWED : CERTIFICATE_REPLACED;
@@ -385,22 +394,36 @@ static struct server_certificate *take_certificate_slot(struct server_memory *se
 	return slot;
 }
 
+static struct server_certificate *find_certificate(struct server_memory *server,
+						   const uint8_t sha256[DIGEST_SHA256_SIZE])
+{
+	for (unsigned i = 0; i < server->certificate_count; i++)
+		if (memcmp(server->certificates[i].sha256, sha256, DIGEST_SHA256_SIZE) == 0)
+			return &server->certificates[i];
+	return NULL;
+}
+
+bool server_memory_count_certificate(struct server_memory *server,
+				     const uint8_t sha256[DIGEST_SHA256_SIZE], int64_t time_s)
+{
+	struct server_certificate *kept = find_certificate(server, sha256);
+	if (kept == NULL)
+		return false;
+	if (kept->last_s < time_s)
+		kept->last_s = time_s;
+	count_up(&kept->sessions);
+	return true;
+}
+
 void server_memory_learn_certificate(struct server_memory *server,
 				     const struct server_certificate *seen, int64_t time_s)
 {
-	struct server_certificate *slot = NULL;
-	for (unsigned i = 0; i < server->certificate_count && slot == NULL; i++)
-		if (memcmp(server->certificates[i].sha256, seen->sha256, sizeof seen->sha256) == 0)
-			slot = &server->certificates[i];
-	if (slot == NULL) {
-		slot = take_certificate_slot(server);
-		*slot = *seen;
-		slot->sessions = 0;
-		slot->first_s = slot->last_s = time_s;
-	}
-	if (slot->last_s < time_s)
-		slot->last_s = time_s;
-	count_up(&slot->sessions);
+	if (server_memory_count_certificate(server, seen->sha256, time_s))
+		return;
+	struct server_certificate *slot = take_certificate_slot(server);
+	*slot = *seen;
+	slot->first_s = slot->last_s = time_s;
+	slot->sessions = 1;
 }
 
 bool server_memory_is_aged(const struct server_memory *server, int64_t time_s)
@@ -455,11 +478,7 @@ static void merge_member(struct server_memory *server, const struct server_membe
 
 static void merge_certificate(struct server_memory *server, const struct server_certificate *other)
 {
-	struct server_certificate *slot = NULL;
-	for (unsigned i = 0; i < server->certificate_count && slot == NULL; i++)
-		if (memcmp(server->certificates[i].sha256, other->sha256, sizeof other->sha256) ==
-		    0)
-			slot = &server->certificates[i];
+	struct server_certificate *slot = find_certificate(server, other->sha256);
 	if (slot != NULL) {
 		slot->sessions = (uint32_t)sum(slot->sessions, other->sessions, UINT32_MAX);
 		slot->first_s = earliest(slot->first_s, other->first_s);

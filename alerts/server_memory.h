@@ -182,8 +182,16 @@ enum certificate_change server_memory_compare(const struct server_memory *server
 					      const struct server_certificate **previous,
 					      int64_t time_s);
 
-/* What is kept of a certificate. */
+/* Whether the holder of a key (SHA-256 of its SubjectPublicKeyInfo) is known: CERTIFICATE_KNOWN. */
+bool server_memory_knows_key(const struct server_memory *server,
+			     const uint8_t key_sha256[DIGEST_SHA256_SIZE]);
+
+/* What is kept of a certificate. Hashes its names: to be asked for where it is to be kept. */
 struct server_certificate server_certificate_of(const struct certificate_info *info);
+
+/* Counts one that is kept, by the SHA-256 of its DER. False: it is not, and has to be learnt. */
+bool server_memory_count_certificate(struct server_memory *server,
+				     const uint8_t sha256[DIGEST_SHA256_SIZE], int64_t time_s);
 
 /* Counts a certificate; the one unseen for longest gives way to a fifth. */
 void server_memory_learn_certificate(struct server_memory *server,
