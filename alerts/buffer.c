@@ -40,15 +40,20 @@ bool buffer_grow(struct buffer *buffer, size_t n)
 	return true;
 }
 
+size_t buffer_put_u64(char text[BUFFER_U64_TEXT], uint64_t value)
+{
+	size_t len = 1;
+	for (uint64_t rest = value / 10; rest != 0; rest /= 10)
+		len++;
+	for (size_t at = len; at > 0; value /= 10)
+		text[--at] = (char)('0' + value % 10);
+	return len;
+}
+
 void buffer_add_u64(struct buffer *buffer, uint64_t value)
 {
-	char digits[20];
-	size_t at = sizeof digits;
-	do {
-		digits[--at] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value != 0);
-	buffer_add(buffer, digits + at, sizeof digits - at);
+	if (buffer_reserve(buffer, BUFFER_U64_TEXT))
+		buffer->len += buffer_put_u64(buffer->bytes + buffer->len, value);
 }
 
 void buffer_add_i64(struct buffer *buffer, int64_t value)

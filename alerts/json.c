@@ -3,27 +3,78 @@
 
 #include "alerts/untrusted.h"
 
+/*
+ * The comma and the key, with room for at least more bytes behind them; where those go, or
+ * NULL when there is no room.
+ */
+static inline char *member(struct json *json, struct json_key key, size_t more)
+{
+	struct buffer *out = json->out;
+	if (!buffer_reserve(out, key.len + 4 + more))
+		return NULL;
+	char *at = out->bytes + out->len;
+	if (json->comma)
+		*at++ = ',';
+	if (key.text != NULL) {
+		*at++ = '"';
+		memcpy(at, key.text, key.len);
+		at += key.len;
+		*at++ = '"';
+		*at++ = ':';
+	}
+	json->comma = true;
+	return at;
+}
+
+/* What was written from where member() said ends here. */
+static inline void member_end(struct json *json, const char *end)
+{
+	json->out->len = (size_t)(end - json->out->bytes);
+}
+
 /* The comma and the key alone. */
-static void begin_member(struct json *json, const char *key)
+static void begin_member(struct json *json, struct json_key key)
 {
-	char *at = json_member(json, key, 0);
+	char *at = member(json, key, 0);
 	if (at != NULL)
-		json->out->len = (size_t)(at - json->out->bytes);
+		member_end(json, at);
 }
 
-void json_u64(struct json *json, const char *key, uint64_t value)
+void json_put(struct json *json, struct json_key key, const char *bytes, size_t len)
 {
-	begin_member(json, key);
-	buffer_add_u64(json->out, value);
+	char *at = member(json, key, len);
+	if (at == NULL)
+		return;
+	memcpy(at, bytes, len);
+	member_end(json, at + len);
 }
 
-void json_i64(struct json *json, const char *key, int64_t value)
+void json_put_word(struct json *json, struct json_key key, const char *word, size_t len)
+{
+	char *at = member(json, key, len + 2);
+	if (at == NULL)
+		return;
+	*at++ = '"';
+	memcpy(at, word, len);
+	at += len;
+	*at++ = '"';
+	member_end(json, at);
+}
+
+void json_put_u64(struct json *json, struct json_key key, uint64_t value)
+{
+	char *at = member(json, key, BUFFER_U64_TEXT);
+	if (at != NULL)
+		member_end(json, at + buffer_put_u64(at, value));
+}
+
+void json_put_i64(struct json *json, struct json_key key, int64_t value)
 {
 	begin_member(json, key);
 	buffer_add_i64(json->out, value);
 }
 
-void json_time(struct json *json, const char *key, int64_t time_ns)
+void json_put_time(struct json *json, struct json_key key, int64_t time_ns)
 {
 	begin_member(json, key);
 	buffer_add_char(json->out, '"');
@@ -31,7 +82,7 @@ void json_time(struct json *json, const char *key, int64_t time_ns)
 	buffer_add_char(json->out, '"');
 }
 
-void json_seconds(struct json *json, const char *key, int64_t time_s)
+void json_put_seconds(struct json *json, struct json_key key, int64_t time_s)
 {
 	begin_member(json, key);
 	buffer_add_char(json->out, '"');
@@ -39,7 +90,7 @@ void json_seconds(struct json *json, const char *key, int64_t time_s)
 	buffer_add_char(json->out, '"');
 }
 
-void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t len)
+void json_put_hex(struct json *json, struct json_key key, const uint8_t *bytes, size_t len)
 {
 	begin_member(json, key);
 	buffer_add_char(json->out, '"');
@@ -47,11 +98,11 @@ void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t l
 	buffer_add_char(json->out, '"');
 }
 
-void json_address(struct json *json, const char *key, const struct ip_addr *address)
+void json_put_address(struct json *json, struct json_key key, const struct ip_addr *address)
 {
 	char text[IP_ADDR_TEXT];
 	(void)ip_addr_text(address, text);
-	json_word(json, key, text);
+	json_put_word(json, key, text, strlen(text));
 }
 
 static void add_utf16_escape(struct buffer *out, uint32_t unit)
@@ -133,18 +184,31 @@ static void add_escaped(struct buffer *out, struct span text)
 	}
 }
 
-void json_text(struct json *json, const char *key, struct span text)
+void json_put_text(struct json *json, struct json_key key, struct span text)
 {
-	begin_member(json, key);
-	buffer_add_char(json->out, '"');
-	add_escaped(json->out, text);
+	/* Most texts need no escape from their first byte to their last. */
+	size_t plain = plain_run(text.ptr, text.len);
+	char *at = member(json, key, plain + 2);
+	if (at == NULL)
+		return;
+	*at++ = '"';
+	if (plain > 0)
+		memcpy(at, text.ptr, plain);
+	at += plain;
+	if (plain == text.len) {
+		*at++ = '"';
+		member_end(json, at);
+		return;
+	}
+	member_end(json, at);
+	add_escaped(json->out, span_skip(text, plain));
 	buffer_add_char(json->out, '"');
 }
 
-void json_wire(struct json *json, const char *key, struct span text)
+void json_put_wire(struct json *json, struct json_key key, struct span text)
 {
 	if (json->show_addresses || text.len == 0 || memchr(text.ptr, '@', text.len) == NULL) {
-		json_text(json, key, text);
+		json_put_text(json, key, text);
 		return;
 	}
 	begin_member(json, key);
@@ -155,14 +219,18 @@ void json_wire(struct json *json, const char *key, struct span text)
 	buffer_add_char(json->out, '"');
 }
 
-void json_wire_list(struct json *json, const char *key, struct span list)
+void json_put_wire_list(struct json *json, struct json_key key, struct span list)
 {
-	json_open_array(json, key);
+	json_put(json, key, "[", 1);
+	json->comma = false;
+	const bool address = list.len > 0 && memchr(list.ptr, '@', list.len) != NULL;
 	while (list.len > 0) {
 		const uint8_t *space = memchr(list.ptr, ' ', list.len);
 		size_t len = space == NULL ? list.len : (size_t)(space - list.ptr);
-		if (len > 0)
+		if (len > 0 && address)
 			json_wire(json, NULL, span_head(list, len));
+		else if (len > 0)
+			json_text(json, NULL, span_head(list, len));
 		list = span_skip(list, len + 1);
 	}
 	json_close_array(json);

@@ -27,42 +27,43 @@ static inline struct json json_into(struct buffer *out, bool show_addresses)
 }
 
 /*
- * The comma and the key, with room for at least more bytes behind them; where they go, or
- * NULL when there is no room. Here, so that the length of a key of ours is known when the
- * program is built: keys are half of a document.
+ * What a member begins with. Made where the member is written, so that the length of a key of
+ * ours is known when the program is built: keys are half of a document. Hence what is always
+ * inlined below.
  */
-static inline char *json_member(struct json *json, const char *key, size_t more)
+struct json_key {
+	const char *text; /* NULL: no key, in an array and at the top */
+	size_t len;
+};
+
+__attribute__((always_inline)) static inline struct json_key json_key(const char *text)
 {
-	struct buffer *out = json->out;
-	size_t len = key == NULL ? 0 : strlen(key);
-	if (!buffer_reserve(out, len + 4 + more))
-		return NULL;
-	char *at = out->bytes + out->len;
-	if (json->comma)
-		*at++ = ',';
-	if (key != NULL) {
-		*at++ = '"';
-		memcpy(at, key, len);
-		at += len;
-		*at++ = '"';
-		*at++ = ':';
-	}
-	json->comma = true;
-	return at;
+	return (struct json_key){.text = text, .len = text == NULL ? 0 : strlen(text)};
 }
+
+/* What the functions behind these write; bytes and word as they are. */
+void json_put(struct json *json, struct json_key key, const char *bytes, size_t len);
+void json_put_u64(struct json *json, struct json_key key, uint64_t value);
+void json_put_i64(struct json *json, struct json_key key, int64_t value);
+void json_put_time(struct json *json, struct json_key key, int64_t time_ns);
+void json_put_seconds(struct json *json, struct json_key key, int64_t time_s);
+void json_put_hex(struct json *json, struct json_key key, const uint8_t *bytes, size_t len);
+void json_put_address(struct json *json, struct json_key key, const struct ip_addr *address);
+void json_put_word(struct json *json, struct json_key key, const char *word, size_t len);
+void json_put_text(struct json *json, struct json_key key, struct span text);
+void json_put_wire(struct json *json, struct json_key key, struct span text);
+void json_put_wire_list(struct json *json, struct json_key key, struct span list);
 
 /* A member whose value is these bytes, as they are. */
-static inline void json_raw(struct json *json, const char *key, const char *bytes, size_t len)
+__attribute__((always_inline)) static inline void json_raw(struct json *json, const char *key,
+							   const char *bytes, size_t len)
 {
-	char *at = json_member(json, key, len);
-	if (at == NULL)
-		return;
-	memcpy(at, bytes, len);
-	json->out->len = (size_t)(at + len - json->out->bytes);
+	json_put(json, json_key(key), bytes, len);
 }
 
-/* Containers. key is NULL in an array and at the top. */
-static inline void json_open_object(struct json *json, const char *key)
+/* Containers. */
+__attribute__((always_inline)) static inline void json_open_object(struct json *json,
+								   const char *key)
 {
 	json_raw(json, key, "{", 1);
 	json->comma = false;
@@ -74,7 +75,8 @@ static inline void json_close_object(struct json *json)
 	json->comma = true;
 }
 
-static inline void json_open_array(struct json *json, const char *key)
+__attribute__((always_inline)) static inline void json_open_array(struct json *json,
+								  const char *key)
 {
 	json_raw(json, key, "[", 1);
 	json->comma = false;
@@ -87,51 +89,82 @@ static inline void json_close_array(struct json *json)
 }
 
 /* Members, or elements where key is NULL. */
-static inline void json_null(struct json *json, const char *key)
+__attribute__((always_inline)) static inline void json_null(struct json *json, const char *key)
 {
 	json_raw(json, key, "null", 4);
 }
 
-static inline void json_bool(struct json *json, const char *key, bool value)
+__attribute__((always_inline)) static inline void json_bool(struct json *json, const char *key,
+							    bool value)
 {
-	if (value)
-		json_raw(json, key, "true", 4);
-	else
-		json_raw(json, key, "false", 5);
+	json_raw(json, key, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_u64(struct json *json, const char *key, uint64_t value);
-void json_i64(struct json *json, const char *key, int64_t value);
-void json_time(struct json *json, const char *key, int64_t time_ns);
-void json_seconds(struct json *json, const char *key, int64_t time_s);
-void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t len);
-void json_address(struct json *json, const char *key, const struct ip_addr *address);
+__attribute__((always_inline)) static inline void json_u64(struct json *json, const char *key,
+							   uint64_t value)
+{
+	json_put_u64(json, json_key(key), value);
+}
+
+__attribute__((always_inline)) static inline void json_i64(struct json *json, const char *key,
+							   int64_t value)
+{
+	json_put_i64(json, json_key(key), value);
+}
+
+__attribute__((always_inline)) static inline void json_time(struct json *json, const char *key,
+							    int64_t time_ns)
+{
+	json_put_time(json, json_key(key), time_ns);
+}
+
+__attribute__((always_inline)) static inline void json_seconds(struct json *json, const char *key,
+							       int64_t time_s)
+{
+	json_put_seconds(json, json_key(key), time_s);
+}
+
+__attribute__((always_inline)) static inline void json_hex(struct json *json, const char *key,
+							   const uint8_t *bytes, size_t len)
+{
+	json_put_hex(json, json_key(key), bytes, len);
+}
+
+__attribute__((always_inline)) static inline void json_address(struct json *json, const char *key,
+							       const struct ip_addr *address)
+{
+	json_put_address(json, json_key(key), address);
+}
 
 /* A text of ours: printable ASCII without quote or backslash, written as it is. NULL is null. */
-static inline void json_word(struct json *json, const char *key, const char *word)
+__attribute__((always_inline)) static inline void json_word(struct json *json, const char *key,
+							    const char *word)
 {
-	if (word == NULL) {
+	if (word == NULL)
 		json_null(json, key);
-		return;
-	}
-	size_t len = strlen(word);
-	char *at = json_member(json, key, len + 2);
-	if (at == NULL)
-		return;
-	*at++ = '"';
-	memcpy(at, word, len);
-	at += len;
-	*at++ = '"';
-	json->out->len = (size_t)(at - json->out->bytes);
+	else
+		json_put_word(json, json_key(key), word, strlen(word));
 }
 
 /* Any bytes. */
-void json_text(struct json *json, const char *key, struct span text);
+__attribute__((always_inline)) static inline void json_text(struct json *json, const char *key,
+							    struct span text)
+{
+	json_put_text(json, json_key(key), text);
+}
 
 /* Any bytes, in which addresses lose their local part unless they may be shown. */
-void json_wire(struct json *json, const char *key, struct span text);
+__attribute__((always_inline)) static inline void json_wire(struct json *json, const char *key,
+							    struct span text)
+{
+	json_put_wire(json, json_key(key), text);
+}
 
 /* The words of a space-separated list as an array of wire texts. */
-void json_wire_list(struct json *json, const char *key, struct span list);
+__attribute__((always_inline)) static inline void json_wire_list(struct json *json, const char *key,
+								 struct span list)
+{
+	json_put_wire_list(json, json_key(key), list);
+}
 
 #endif
