@@ -242,7 +242,9 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
-	if (stream_fast(&flow->stream, side, segment)) {
+	const bool needs_look = p->needs_look;
+	p->needs_look = false; /* what is done with the packet may change it */
+	if (!needs_look && stream_fast(&flow->stream, side, segment)) {
 		count_segment(flow, side, segment);
 		return false;
 	}
@@ -454,7 +456,8 @@ static bool shunt(struct pipeline *p, const struct followed_packet *packet)
 	if (flow == NULL || flow->over || (p->evidence.size > 0 && !flow->follows))
 		return false;
 	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
-	if (!stream_fast(&flow->stream, side, &packet->segment))
+	p->needs_look = !stream_fast(&flow->stream, side, &packet->segment);
+	if (p->needs_look)
 		return false;
 	if (packet->time_ns > flow->last_ns)
 		flow->last_ns = packet->time_ns;
@@ -466,6 +469,7 @@ bool pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
 {
 	p->packet = packet;
 	p->looked_up = false;
+	p->needs_look = false;
 	if (clock_step(p, packet->clock_ns, packet->ordinal)) {
 		p->stage = STAGE_TIME;
 		return true;

@@ -59,6 +59,7 @@ struct pipeline {
 	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
+	bool needs_look;   /* stream_fast() was asked about the packet already, in vain */
 	struct flow *flow; /* under hand */
 	enum side side;
 	bool closing; /* its stream is being finished */
@@ -67,7 +68,7 @@ struct pipeline {
 	enum pipeline_stage resume; /* after the pull or the close */
 	int64_t lag_ns;             /* by which its packets are older than the clock */
 
-	struct smtp_session *spent; /* session of a last observation, freed at the next call */
+	struct smtp_session *spent;      /* session of a last observation, freed at the next call */
 	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
 };
 
