@@ -22,7 +22,7 @@ static void settle(struct stream_pool *pool, struct stream *s)
 	if (s->cold != NULL && !busy && !ahead) {
 		/* Where unseen bytes were acknowledged from is wanted as long as bytes are
 		 * compared. */
-		if (s->cold->history[0] == NULL && s->cold->history[1] == NULL)
+		if (s->cold->history[0].bytes == NULL && s->cold->history[1].bytes == NULL)
 			stream_cold_free(pool, s);
 		else if (s->side[0].edge == s->side[0].next && s->side[1].edge == s->side[1].next)
 			stream_halves_free(pool, s);
@@ -163,8 +163,8 @@ void stream_history(struct stream_pool *pool, struct stream *s, enum side side, 
 	}
 	set_flag(s, side, STREAM_NO_HISTORY);
 	stream_history_drop(pool, s, side);
-	if (s->cold != NULL && s->cold->half == NULL && s->cold->history[0] == NULL &&
-	    s->cold->history[1] == NULL)
+	if (s->cold != NULL && s->cold->half == NULL && s->cold->history[0].bytes == NULL &&
+	    s->cold->history[1].bytes == NULL)
 		stream_cold_free(pool, s);
 }
 

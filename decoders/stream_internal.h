@@ -91,16 +91,16 @@ struct half {
 
 /* Delivered bytes of a side, to be compared with what comes again. */
 struct history {
-	uint32_t cap; /* a power of two */
+	uint8_t *bytes; /* byte seq is at [seq mod cap]; NULL: nothing is kept */
+	uint32_t cap;   /* a power of two */
 	uint32_t len;
-	uint32_t end;    /* sequence number behind the newest */
-	uint8_t bytes[]; /* byte seq is at [seq mod cap] */
+	uint32_t end; /* sequence number behind the newest */
 };
 
 /* What only a connection needs that has something to keep. */
 struct stream_cold {
-	struct history *history[2]; /* NULL: nothing was delivered, or nothing is compared */
-	struct half *half;          /* of both sides; NULL while all is in order */
+	struct history history[2];
+	struct half *half; /* of both sides; NULL while all is in order */
 };
 
 /* The part of fresh from its first to its last byte that differs from kept; empty: none. */

@@ -3,8 +3,9 @@
 #include "decoders/stream_internal.h"
 
 /* First sizes of what grows by doubling. */
-#define CHUNKS_FIRST  4U
-#define HISTORY_FIRST 128U
+#define CHUNKS_FIRST     4U
+#define HISTORY_FIRST    128U
+#define HISTORY_DIALOGUE 1024U /* bytes of a side that hardly any exchange of commands exceeds */
 /* Room that a chunk of a few bytes gets for its neighbours when chunks become scarce. */
 #define CHUNK_ROOM 64U
 
@@ -28,18 +29,15 @@ struct half *stream_half(struct stream_pool *pool, struct stream *s, enum side x
 
 static void history_free(struct stream_pool *pool, struct history *history)
 {
-	if (history == NULL)
-		return;
-	pool->history_bytes -= sizeof(*history) + history->cap;
-	budget_free(pool->budget, history, sizeof(*history) + history->cap);
+	pool->history_bytes -= history->cap;
+	budget_free(pool->budget, history->bytes, history->cap);
+	*history = (struct history){.bytes = NULL};
 }
 
 void stream_history_drop(struct stream_pool *pool, struct stream *s, enum side x)
 {
-	if (s->cold == NULL)
-		return;
-	history_free(pool, s->cold->history[x]);
-	s->cold->history[x] = NULL;
+	if (s->cold != NULL)
+		history_free(pool, &s->cold->history[x]);
 }
 
 /* Copies n bytes into a ring of cap bytes (a power of two) where seq belongs. */
@@ -60,36 +58,35 @@ static bool history_fits(struct stream_pool *pool, size_t size)
 	return false;
 }
 
-/* The history with room for want bytes, or for as many as the limits and the budget allow. */
-static struct history *history_grow(struct stream_pool *pool, struct history *old, uint64_t want)
+/* Room for want bytes, or for as many as the limits and the budget allow. */
+static void history_grow(struct stream_pool *pool, struct history *history, uint64_t want)
 {
-	uint32_t cap = old != NULL ? old->cap : HISTORY_FIRST;
+	uint32_t cap = history->bytes != NULL ? history->cap : HISTORY_FIRST;
 	while (cap < want && cap < pool->limits.history)
 		cap *= 2;
+	/* Who sends more than a dialogue takes sends a message, which fills it. */
+	if (want > HISTORY_DIALOGUE)
+		cap = pool->limits.history;
 	cap = min_u32(cap, pool->limits.history);
-	if (old != NULL && cap <= old->cap)
-		return old;
-	if (!history_fits(pool, sizeof(*old) + cap))
-		return old;
-	struct history *grown = budget_alloc(pool->budget, sizeof(*grown) + cap);
-	if (grown == NULL)
-		return old;
-	pool->history_bytes += sizeof(*grown) + cap;
-	*grown = (struct history){.cap = cap};
-	if (old != NULL) {
-		grown->len = old->len;
-		grown->end = old->end;
-		uint32_t seq = old->end - old->len;
-		for (uint32_t left = old->len; left > 0;) {
-			uint32_t at = seq & (old->cap - 1);
-			uint32_t run = min_u32(left, old->cap - at);
-			ring_put(grown->bytes, cap, seq, old->bytes + at, run);
-			seq += run;
-			left -= run;
-		}
-		history_free(pool, old);
+	if (history->bytes != NULL && cap <= history->cap)
+		return;
+	if (!history_fits(pool, cap))
+		return;
+	uint8_t *bytes = budget_alloc(pool->budget, cap);
+	if (bytes == NULL)
+		return;
+	struct history old = *history;
+	uint32_t seq = old.end - old.len;
+	for (uint32_t left = old.len; left > 0;) {
+		uint32_t at = seq & (old.cap - 1);
+		uint32_t run = min_u32(left, old.cap - at);
+		ring_put(bytes, cap, seq, old.bytes + at, run);
+		seq += run;
+		left -= run;
 	}
-	return grown;
+	history_free(pool, history);
+	pool->history_bytes += cap;
+	*history = (struct history){.bytes = bytes, .cap = cap, .len = old.len, .end = old.end};
 }
 
 /* Keeps bytes that are delivered now, at the side's next. */
@@ -98,19 +95,19 @@ void stream_history_add(struct stream_pool *pool, struct stream *s, enum side x,
 	if (has_flag(s, x, STREAM_NO_HISTORY) || pool->limits.history == 0)
 		return;
 	/* Without room, nothing is begun that would only stand empty. */
-	if (s->cold == NULL && !history_fits(pool, sizeof(struct history) + HISTORY_FIRST))
+	if (s->cold == NULL && !history_fits(pool, HISTORY_FIRST))
 		return;
 	struct stream_cold *cold = cold_get(pool, s);
 	if (cold == NULL)
 		return;
-	struct history *history = cold->history[x];
+	struct history *history = &cold->history[x];
 	uint32_t seq = s->side[x].next;
-	if (history != NULL && history->end != seq)
+	if (history->end != seq)
 		history->len = 0; /* what lies before a gap or a skip is too far away */
-	uint64_t want = (history != NULL ? history->len : 0) + (uint64_t)bytes.len;
-	if (history == NULL || want > history->cap)
-		history = cold->history[x] = history_grow(pool, history, want);
-	if (history == NULL)
+	uint64_t want = history->len + (uint64_t)bytes.len;
+	if (want > history->cap)
+		history_grow(pool, history, want);
+	if (history->bytes == NULL)
 		return;
 	uint32_t len = (uint32_t)bytes.len;
 	uint32_t kept = min_u32(len, history->cap);
@@ -140,9 +137,9 @@ struct difference stream_history_compare(const struct stream *s, enum side x, ui
 					 struct span bytes)
 {
 	struct difference diff = {0, 0};
-	const struct history *history = s->cold != NULL ? s->cold->history[x] : NULL;
-	if (history == NULL || history->len == 0)
+	if (s->cold == NULL || s->cold->history[x].len == 0)
 		return diff;
+	const struct history *history = &s->cold->history[x];
 	uint32_t begin = history->end - history->len;
 	uint32_t at = seq_diff(begin, seq) > 0 ? begin - seq : 0;
 	uint32_t end = (uint32_t)bytes.len;
