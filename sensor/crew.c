@@ -145,6 +145,7 @@ static bool start_threads(struct crew *crew, const struct crew_config *config)
 	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
 	share.detector_start = &crew->detector_start;
+	share.dialogue_on_request = alone && share.evidence_ring == 0;
 	for (unsigned i = 0; i < crew->size; i++)
 		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, hearer))
 			return false;
@@ -179,7 +180,9 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	crew->intake = intake_create(&config->intake);
 	bool good = crew->intake != NULL;
 	if (good && config->workers == 1) {
-		crew->pipeline = pipeline_create(&config->pipeline);
+		struct pipeline_config whole = config->pipeline;
+		whole.dialogue_on_request = whole.evidence_ring == 0;
+		crew->pipeline = pipeline_create(&whole);
 		good = crew->pipeline != NULL;
 	} else if (good) {
 		good = start_threads(crew, config);
@@ -270,8 +273,11 @@ static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
 static void drain(struct crew *crew)
 {
 	struct observation observation;
-	while (pipeline_next(crew->pipeline, &observation))
-		judge_observe(crew->judge, &observation);
+	while (pipeline_next(crew->pipeline, &observation)) {
+		if (judge_examine(crew->judge, &observation))
+			pipeline_dialogue(crew->pipeline, &observation);
+		judge_conclude(crew->judge, &observation);
+	}
 }
 
 static void frame_inline(struct crew *crew, const struct captured_frame *frame)

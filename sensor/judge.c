@@ -448,13 +448,11 @@ static void tell_divergences(struct judge *judge, int64_t now_ns)
 		raise_alert(judge, alert);
 }
 
-void judge_observe(struct judge *judge, const struct observation *observation)
+bool judge_examine(struct judge *judge, const struct observation *observation)
 {
 	const struct judge_config *config = &judge->config;
 	struct verdict_context context = {.stripped = false};
-	uint64_t session = observation->facts.id;
-	uint32_t before = raised_get(judge, session), rules = before;
-	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
+	uint32_t before = raised_get(judge, observation->facts.id);
 
 	tell_divergences(judge, observation->time_ns);
 	close_windows(judge, observation->time_ns);
@@ -469,7 +467,17 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	if (config->policy != NULL || judge->dns != NULL)
 		policy_findings(config->policy, judge->dns, observation, before | config->disabled,
 				&judge->verdict);
-	bool absorbed = (config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0 &&
+	return judge->verdict.count > 0;
+}
+
+void judge_conclude(struct judge *judge, const struct observation *observation)
+{
+	const struct judge_config *config = &judge->config;
+	uint64_t session = observation->facts.id;
+	uint32_t before = raised_get(judge, session), rules = before;
+	bool closed = (observation->new_milestones & MILESTONE_CLOSED) != 0;
+	bool absorbed = judge->verdict.count > 0 &&
+			(config->disabled >> RULE_PATH_DOWNGRADE & 1) == 0 &&
 			history_absorbs(judge->history, observation);
 	for (unsigned i = 0; i < judge->verdict.count; i++) {
 		struct finding *finding = &judge->verdict.findings[i];
@@ -498,6 +506,12 @@ void judge_observe(struct judge *judge, const struct observation *observation)
 	} else if (rules != before) {
 		raised_put(judge, session, rules);
 	}
+}
+
+void judge_observe(struct judge *judge, const struct observation *observation)
+{
+	(void)judge_examine(judge, observation);
+	judge_conclude(judge, observation);
 }
 
 void judge_dns(struct judge *judge, const struct dns_answers *answers, int64_t time_ns)

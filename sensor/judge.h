@@ -75,6 +75,14 @@ bool judge_begin(struct judge *judge, const char *name);
 /* What is known in the present world, to be loaded and saved. */
 struct history *judge_history(struct judge *judge);
 
+/*
+ * An observation, in two steps: first it is held against all that is known, then what follows is
+ * told and learnt. True: alerts follow, which want its dialogue; it may be added in between.
+ */
+bool judge_examine(struct judge *judge, const struct observation *observation);
+void judge_conclude(struct judge *judge, const struct observation *observation);
+
+/* Both, for an observation that is whole. */
 void judge_observe(struct judge *judge, const struct observation *observation);
 
 /* DNS answers went by; of no effect without judge_config.dns. */

@@ -8,6 +8,12 @@
  *     if (pipeline_packet(p, &packet))
  *             while (pipeline_next(p, &observation))
  *                     judge_observe(judge, &observation);
+ *
+ * or, with dialogue_on_request, as
+ *
+ *                     if (judge_examine(judge, &observation))
+ *                             pipeline_dialogue(p, &observation);
+ *                     judge_conclude(judge, &observation);
  */
 #ifndef SENSOR_PIPELINE_H
 #define SENSOR_PIPELINE_H
@@ -27,12 +33,13 @@ struct pipeline_config {
 	const struct certificate_anchors *anchors; /* NULL: none given */
 	struct flow_limits flows;
 	struct stream_limits streams;
-	size_t memory;        /* cap of all of a worker's buffers, bytes */
-	size_t dialogue_ring; /* bytes */
-	size_t evidence_ring; /* bytes; 0: no packets are kept */
-	size_t evidence_out;  /* bytes of one observation's packets */
-	size_t certificates;  /* distinct ones that are remembered */
-	bool always_dialogue; /* with every observation; otherwise where an alert may want it */
+	size_t memory;            /* cap of all of a worker's buffers, bytes */
+	size_t dialogue_ring;     /* bytes */
+	size_t evidence_ring;     /* bytes; 0: no packets are kept */
+	size_t evidence_out;      /* bytes of one observation's packets */
+	size_t certificates;      /* distinct ones that are remembered */
+	bool always_dialogue;     /* with every observation; otherwise where an alert may want it */
+	bool dialogue_on_request; /* by pipeline_dialogue() alone; not with evidence */
 	/*
 	 * Held while a detector is made: nDPI fills tables of the whole process when its first
 	 * module starts. NULL: no other thread makes one.
@@ -91,6 +98,12 @@ void pipeline_finish(struct pipeline *pipeline, int64_t clock_ns, uint64_t ordin
  * dialogue) is valid until the next call of any function here.
  */
 bool pipeline_next(struct pipeline *pipeline, struct observation *observation);
+
+/*
+ * Adds the dialogue to the observation that pipeline_next() gave last, where it did not come with
+ * one. To collect it costs more than most observations, of which few are told to anybody.
+ */
+void pipeline_dialogue(struct pipeline *pipeline, struct observation *observation);
 
 const struct pipeline_counters *pipeline_counters(const struct pipeline *pipeline);
 const struct stream_counters *pipeline_stream_counters(const struct pipeline *pipeline);

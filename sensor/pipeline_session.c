@@ -275,6 +275,20 @@ static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *sessi
 	return application_is_smtp(p->applications, &flow);
 }
 
+static void add_dialogue(struct pipeline *p, const struct smtp_session *session,
+			 struct observation *o)
+{
+	size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
+				      sizeof p->dialogue, &o->dialogue_evicted);
+	o->dialogue = span_of(p->dialogue, len);
+}
+
+void pipeline_dialogue(struct pipeline *p, struct observation *o)
+{
+	if (p->config.dialogue_on_request)
+		add_dialogue(p, p->told, o);
+}
+
 static void observe(struct pipeline *p, struct flow *flow, struct observation *o)
 {
 	struct smtp_session *session = flow->session;
@@ -289,10 +303,11 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 	    .facts = session->facts,
 	    .certificate = session->certificate,
 	};
-	if (p->config.always_dialogue || !verdict_is_routine(&session->facts, o->new_milestones)) {
-		size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
-					      sizeof p->dialogue, &o->dialogue_evicted);
-		o->dialogue = span_of(p->dialogue, len);
+	p->told = session;
+	if (!p->config.dialogue_on_request &&
+	    (p->config.always_dialogue ||
+	     !verdict_is_routine(&session->facts, o->new_milestones))) {
+		add_dialogue(p, session, o);
 		if (p->evidence_out != NULL) {
 			uint64_t evicted = p->evidence.evicted;
 			size_t packets =

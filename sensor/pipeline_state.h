@@ -69,6 +69,7 @@ struct pipeline {
 	int64_t lag_ns;             /* by which its packets are older than the clock */
 
 	struct smtp_session *spent;      /* session of a last observation, freed at the next call */
+	const struct smtp_session *told; /* of the observation given last; until the next call */
 	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
 };
 

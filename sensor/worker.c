@@ -22,7 +22,9 @@ static void tell(struct worker *worker)
 	struct observation observation;
 	while (pipeline_next(worker->pipeline, &observation)) {
 		if (worker->judge != NULL) {
-			judge_observe(worker->judge, &observation);
+			if (judge_examine(worker->judge, &observation))
+				pipeline_dialogue(worker->pipeline, &observation);
+			judge_conclude(worker->judge, &observation);
 			continue;
 		}
 		while (!observation_queue_put(&worker->told, &observation))
