@@ -133,43 +133,76 @@ static struct application_detector *detector(struct pipeline *p)
 	return p->applications;
 }
 
-/*
- * What nDPI holds against the two hellos. A question costs it some 10 us, and
- * most sessions show the same hellos but for their random bytes: what decides
- * (JA3, JA3S, the name asked for) is the key of a small table of answers.
- */
-static void ask_for_risks(struct pipeline *p, struct smtp_session *session)
+/* Asks nDPI about the two hellos that were found. */
+static uint32_t ask_for_risks(struct pipeline *p)
 {
-	struct smtp_found *found = &p->found;
-	struct session_tls *tls = &session->facts.tls;
-	struct span sni = session_facts_text(&session->facts, TEXT_SNI);
-	uint8_t key_bytes[32 + TEXT_MAX];
-	size_t len = 32;
+	const struct smtp_found *found = &p->found;
+	const struct application_flow flow = {
+	    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
+	    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
+	};
+	if (detector(p) == NULL)
+		return 0;
+	return application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
+}
 
-	if (found->hello_len[SIDE_SERVER] == 0)
-		return;
-	memcpy(key_bytes, tls->ja3, 16);
-	memcpy(key_bytes + 16, tls->ja3s, 16);
-	if (sni.len > 0)
-		memcpy(key_bytes + len, sni.ptr, sni.len);
-	len += sni.len;
-	uint64_t key = siphash(&p->config.hash_key, span_of(key_bytes, len));
-	struct risk_answer *answer = &p->risks[key % RISK_ANSWERS];
-
-	bool comparable = tls->has_ja3 && tls->has_ja3s; /* otherwise the key says too little */
-
-	if (!comparable || !answer->known || answer->key != key) {
-		struct application_flow flow = {
-		    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
-		    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
-		};
-		*answer = (struct risk_answer){.key = key, .known = comparable};
-		if (detector(p) != NULL)
-			answer->risks =
-			    application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
+/* A name in which nothing but the name itself can be found fault with. */
+static bool is_plain_name(struct span name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		const uint8_t c = ascii_upper(name.ptr[i]);
+		if ((c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-')
+			return false;
 	}
-	tls->risks = answer->risks;
-	found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
+	return name.len > 0;
+}
+
+static struct risk_answer *risk_answer(struct pipeline *p, struct span asked, uint64_t *key)
+{
+	*key = siphash(&p->config.hash_key, asked);
+	return &p->risks[*key % RISK_ANSWERS];
+}
+
+/*
+ * What nDPI holds against the two hellos. A question costs it some 10 us, and most sessions show
+ * the same hellos but for their random bytes: what decides is the key of a small table of
+ * answers. That is JA3 and JA3S, and the name asked for: apart where it is plain, as then it is
+ * suspicious by itself and changes nothing else (tests/unit/test_application.c), so that few
+ * hellos and few names need few questions.
+ */
+static uint32_t risks_of(struct pipeline *p, const struct session_facts *facts)
+{
+	const struct session_tls *tls = &facts->tls;
+	const struct span name = session_facts_text(facts, TEXT_SNI);
+	const bool apart = is_plain_name(name);
+	const uint32_t name_risk = APPLICATION_RISK_SUSPICIOUS_NAME;
+	uint8_t asked[32 + TEXT_MAX];
+	size_t len = 32;
+	uint64_t key, name_key;
+
+	if (!tls->has_ja3 || !tls->has_ja3s)
+		return ask_for_risks(p); /* a key would say too little */
+	memcpy(asked, tls->ja3, 16);
+	memcpy(asked + 16, tls->ja3s, 16);
+	if (!apart && name.len > 0) {
+		memcpy(asked + len, name.ptr, name.len);
+		len += name.len;
+	}
+	struct risk_answer *hellos = risk_answer(p, span_of(asked, len), &key);
+	const bool hellos_known = hellos->known && hellos->key == key;
+	if (!apart) {
+		if (!hellos_known)
+			*hellos = (struct risk_answer){key, ask_for_risks(p), true};
+		return hellos->risks;
+	}
+	struct risk_answer *named = risk_answer(p, name, &name_key);
+	if (!hellos_known || !named->known || named->key != name_key) {
+		const uint32_t risks = ask_for_risks(p);
+		*hellos = (struct risk_answer){key, risks & ~name_risk, true};
+		*named = (struct risk_answer){name_key, risks & name_risk, true};
+		return risks;
+	}
+	return hellos->risks | named->risks;
 }
 
 void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
@@ -187,7 +220,10 @@ void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
 		    digest_memo_bytes(p->ja3, span_of(found->ja3s, found->ja3s_len), tls->ja3s);
 		found->ja3s_len = 0;
 	}
-	ask_for_risks(p, session);
+	if (found->hello_len[SIDE_SERVER] != 0) {
+		tls->risks = risks_of(p, &session->facts);
+		found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
+	}
 	if (found->chain_len == 0)
 		return;
 	struct span chain[SMTP_CHAIN_MAX];

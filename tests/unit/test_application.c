@@ -95,6 +95,73 @@ Test(application, tls_risks)
 	application_detector_destroy(detector);
 }
 
+/* The first record of a flight. */
+static struct span first_record(const char *hex, uint8_t *room)
+{
+	struct span flight = span_of(room, from_hex(hex, room));
+	return span_head(flight, 5U + bytes_u16(flight.ptr + 3));
+}
+
+/* Puts a name into a client's hello that asks for one of the same length. */
+static void ask_for(uint8_t *hello, size_t len, const char *name)
+{
+	static const char sampled[] = "mail.example.org";
+	for (size_t i = 0; i + sizeof sampled - 1 <= len; i++)
+		if (memcmp(hello + i, sampled, sizeof sampled - 1) == 0)
+			memcpy(hello + i, name, sizeof sampled - 1);
+}
+
+/*
+ * The pipeline asks once for each pair of hellos and once for each name: the name is suspicious
+ * by itself, and all else has nothing to do with it.
+ */
+Test(application, the_name_asked_for_is_judged_apart)
+{
+	static const char *const names[] = {"mail.example.org", "mx-7.example.com",
+					    "xkqzvbwjqpfh.com", "a.b.c.d.e.f.g.hi"};
+	static const struct {
+		enum sample_id sample;
+		uint8_t client_minor; /* TLS 1.0 is 1 (RFC 8446 D); 0: as recorded */
+		uint16_t suite;       /* that the server chooses; 0: as recorded */
+	} hellos[] = {{SAMPLE_TLS12_FULL, 0, 0},
+		      {SAMPLE_TLS13_FULL, 0, 0},
+		      {SAMPLE_TLS12_FULL, 1, 0xc013},
+		      {SAMPLE_TLS12_FULL, 0, 0xc012}};
+	enum { NAMES = sizeof names / sizeof names[0], HELLOS = sizeof hellos / sizeof hellos[0] };
+	uint32_t risks[HELLOS][NAMES], all = 0;
+	struct application_detector *detector = application_detector_create();
+
+	for (unsigned h = 0; h < HELLOS; h++) {
+		const struct sample *sample = &samples[hellos[h].sample];
+		for (unsigned n = 0; n < NAMES; n++) {
+			static uint8_t client[4096], server[4096];
+			struct application_flow flow = flow_of("", "", false);
+			flow.client = first_record(sample->flights[0].hex, client);
+			flow.server = first_record(sample->flights[1].hex, server);
+			ask_for(client, flow.client.len, names[n]);
+			if (hellos[h].client_minor != 0)
+				client[10] = hellos[h].client_minor;
+			if (hellos[h].suite != 0) {
+				const size_t suite = 44U + server[43]; /* behind the session's id */
+				server[suite] = (uint8_t)(hellos[h].suite >> 8);
+				server[suite + 1] = (uint8_t)hellos[h].suite;
+			}
+			risks[h][n] = application_tls_risks(detector, &flow, 1830000000);
+			all |= risks[h][n];
+		}
+	}
+	const uint32_t name_risk = APPLICATION_RISK_SUSPICIOUS_NAME;
+	for (unsigned h = 0; h < HELLOS; h++)
+		for (unsigned n = 0; n < NAMES; n++)
+			cr_expect_eq(risks[h][n],
+				     (risks[h][0] & ~name_risk) | (risks[0][n] & name_risk),
+				     "hellos %u, %s: %x", h, names[n], risks[h][n]);
+	cr_expect(all & name_risk, "%x", all);
+	cr_expect(all & APPLICATION_RISK_OBSOLETE_VERSION, "%x", all);
+	cr_expect(all & APPLICATION_RISK_WEAK_CIPHER, "%x", all);
+	application_detector_destroy(detector);
+}
+
 Test(application, risk_words_are_distinct)
 {
 	for (unsigned i = 0; i < APPLICATION_RISK_COUNT; i++)
