@@ -17,11 +17,11 @@ struct batch_copy {
 	_Alignas(max_align_t) uint8_t bytes[];
 };
 
-bool batch_ring_init(struct batch_ring *ring, unsigned workers, unsigned spins)
+bool batch_ring_init(struct batch_ring *ring, unsigned workers)
 {
 	bool whole = true;
 
-	*ring = (struct batch_ring){.workers = workers, .spins = spins};
+	*ring = (struct batch_ring){.workers = workers};
 	if (!wake_init(&ring->room))
 		return false;
 	ring->progress = aligned_alloc(64, workers * sizeof *ring->progress);
@@ -95,17 +95,6 @@ static uint64_t passed_by_all(const struct batch_ring *ring)
 	return least;
 }
 
-/* Whether so many batches are passed by all, now or within a moment. */
-static bool spin_until_passed(const struct batch_ring *ring, uint64_t wanted)
-{
-	for (unsigned i = 0; i < ring->spins; i++) {
-		if (passed_by_all(ring) >= wanted)
-			return true;
-		wake_relax();
-	}
-	return false;
-}
-
 /* Workers sleep until it is worth while to wake them: now it is, whatever there is. */
 static void wake_workers(struct batch_ring *ring)
 {
@@ -140,9 +129,8 @@ struct batch *batch_open(struct batch_ring *ring)
 	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
 	if (sealed - ring->released < LIMIT_BATCHES)
 		return present(ring);
-	/* One place will do where it comes soon; who has to sleep sleeps until half are free. */
-	uint64_t one = sealed - LIMIT_BATCHES + 1;
-	wait_passed(ring, spin_until_passed(ring, one) ? one : sealed - LIMIT_BATCHES / 2);
+	/* Until half are free: to wake a sleeper costs both, and the others last until it is up. */
+	wait_passed(ring, sealed - LIMIT_BATCHES / 2);
 	return present(ring);
 }
 

@@ -62,7 +62,6 @@ struct batch_progress {
 
 struct batch_ring {
 	unsigned workers;
-	unsigned spins;
 	struct batch batches[LIMIT_BATCHES];
 	struct batch_progress *progress; /* by worker */
 	uint64_t released;               /* batches whose windows the reader has let go of */
@@ -70,13 +69,8 @@ struct batch_ring {
 	struct wake room; /* the reader waits for batches to be passed */
 };
 
-/*
- * spins: how many times the reader looks for a free place before it sleeps. Waking a sleeper
- * costs the one who wakes it as well, so that a moment's spinning is cheaper for both, unless
- * it keeps another thread from its processor. False when out of memory; then there is nothing
- * to free.
- */
-bool batch_ring_init(struct batch_ring *ring, unsigned workers, unsigned spins);
+/* False when out of memory; then there is nothing to free. */
+bool batch_ring_init(struct batch_ring *ring, unsigned workers);
 void batch_ring_free(struct batch_ring *ring);
 
 /* ---- the reader ---- */

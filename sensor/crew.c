@@ -4,7 +4,6 @@
 #include "sensor/signals.h"
 #include "sensor/worker.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 struct crew {
@@ -116,20 +115,10 @@ static void *run_judge(void *argument)
 
 /* ---- life ---- */
 
-/* That this process may run on. */
-static unsigned processors(void)
-{
-	cpu_set_t set;
-	return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-}
-
 static bool start_threads(struct crew *crew, const struct crew_config *config)
 {
 	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
-	crew->has_batches =
-	    crew->has_wakes &&
-	    batch_ring_init(&crew->batches, crew->size,
-			    config->workers <= processors() ? LIMIT_BATCH_SPINS : 0);
+	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
 	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
 	if (crew->workers == NULL)
 		return false;

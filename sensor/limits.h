@@ -47,18 +47,17 @@
 
 /*
  * From the reader to the workers. Packets of one worker in a batch: some hundred, so that
- * handing them over costs little of each. Batches under way: they and the windows they hold
- * should stay in the second-level cache, also where few packets of a window are followed. A
+ * handing them over costs little of each. Batches under way: half of them last until a reader
+ * that slept is up, some 400 us, and with the windows they hold they take little memory, also
+ * where few packets of a window are followed. A
  * merge of many files may have packets of one batch in as many windows; copies are what
  * reassembled datagrams take.
  */
 #define LIMIT_BATCH_PACKETS 256
-#define LIMIT_BATCHES       4
+#define LIMIT_BATCHES       8
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
-/* Looks for a free place before the reader sleeps: less than a batch's time, some 60 us. */
-#define LIMIT_BATCH_SPINS 4096
 /*
  * From a worker to the judge, without evidence: what it tells while others catch up. It
  * is this large at least; twice the largest observation has to fit.

@@ -42,16 +42,6 @@ void wake_end(struct wake *wake);
 /* Wakes the one who waits, whatever for. */
 void wake_up(struct wake *wake);
 
-/* In a loop that looks at the number instead of sleeping: leaves the processor to its twin. */
-static inline void wake_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 static inline void wake_reached(struct wake *wake, uint64_t now)
 {
 	uint64_t wanted = atomic_load(&wake->wanted);

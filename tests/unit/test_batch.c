@@ -31,7 +31,7 @@ Test(batch, without_a_window_a_frame_is_copied)
 {
 	struct batch_ring ring;
 	uint8_t frame[100], kept[100];
-	cr_assert(batch_ring_init(&ring, 2, 0));
+	cr_assert(batch_ring_init(&ring, 2));
 	memset(frame, 7, sizeof frame);
 	frame[60] = 9;
 	memcpy(kept, frame, sizeof frame);
@@ -55,7 +55,7 @@ Test(batch, what_is_not_in_the_frame_is_copied)
 	struct capture_window_pool *pool = capture_window_pool_new(4);
 	struct capture_window *window;
 	uint8_t whole[100], kept[100];
-	cr_assert(batch_ring_init(&ring, 1, 0));
+	cr_assert(batch_ring_init(&ring, 1));
 	cr_assert_eq(capture_window_acquire(pool, 4096, &window), WINDOW_ACQUIRED);
 	memset(whole, 3, sizeof whole);
 	whole[70] = 4;
@@ -80,7 +80,7 @@ Test(batch, windows_are_held_until_all_have_passed)
 	struct batch_ring ring;
 	struct capture_window_pool *pool = capture_window_pool_new(4);
 	struct capture_window *window;
-	cr_assert(batch_ring_init(&ring, 3, 0));
+	cr_assert(batch_ring_init(&ring, 3));
 	cr_assert_eq(capture_window_acquire(pool, 4096, &window), WINDOW_ACQUIRED);
 	memset(window->bytes, 1, 4096);
 	struct batch *batch = batch_open(&ring);
@@ -113,7 +113,7 @@ Test(batch, is_full_at_each_of_its_caps)
 {
 	struct batch_ring ring;
 	uint8_t frame[LIMIT_BATCH_COPIES / 4];
-	cr_assert(batch_ring_init(&ring, 2, 0));
+	cr_assert(batch_ring_init(&ring, 2));
 	memset(frame, 0, sizeof frame);
 	struct batch *batch = batch_open(&ring);
 	for (unsigned i = 0; i < LIMIT_BATCH_PACKETS; i++) {
@@ -155,27 +155,24 @@ static void *read_lane(void *argument)
 	return NULL;
 }
 
-/* The ring is used again and again, whether the reader spins for a place or sleeps. */
+/* The ring is used again and again: the reader sleeps until places are free. */
 Test(batch, all_come_once_and_in_order)
 {
-	const unsigned spins[] = {0, 1, LIMIT_BATCH_SPINS};
-	for (size_t s = 0; s < sizeof spins / sizeof spins[0]; s++) {
-		struct batch_ring ring;
-		cr_assert(batch_ring_init(&ring, 1, spins[s]));
-		struct reading reading = {.ring = &ring};
-		pthread_t thread;
-		cr_assert_eq(pthread_create(&thread, NULL, read_lane, &reading), 0);
-		uint64_t ordinal = 0;
-		for (unsigned b = 0; b < MANY_BATCHES; b++) {
-			struct batch *batch = batch_open(&ring);
-			cr_assert_eq(batch->lanes[0].count, 0, "a place is given out empty");
-			for (unsigned i = 0; i < 3; i++, ordinal++)
-				batch_add_clock(batch, 0, 1, ordinal);
-			batch->last = b + 1 == MANY_BATCHES;
-			batch_seal(&ring, ordinal);
-		}
-		cr_assert_eq(pthread_join(thread, NULL), 0);
-		cr_assert_eq(reading.next, ordinal);
-		batch_ring_free(&ring);
+	struct batch_ring ring;
+	cr_assert(batch_ring_init(&ring, 1));
+	struct reading reading = {.ring = &ring};
+	pthread_t thread;
+	cr_assert_eq(pthread_create(&thread, NULL, read_lane, &reading), 0);
+	uint64_t ordinal = 0;
+	for (unsigned b = 0; b < MANY_BATCHES; b++) {
+		struct batch *batch = batch_open(&ring);
+		cr_assert_eq(batch->lanes[0].count, 0, "a place is given out empty");
+		for (unsigned i = 0; i < 3; i++, ordinal++)
+			batch_add_clock(batch, 0, 1, ordinal);
+		batch->last = b + 1 == MANY_BATCHES;
+		batch_seal(&ring, ordinal);
 	}
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	cr_assert_eq(reading.next, ordinal);
+	batch_ring_free(&ring);
 }
