@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/capture_file.h"
 
+#include "sensor/memory_fetch.h"
+
 #include <stdlib.h>
+
+#define HEADERS 96U /* bytes: a pcap record's and those of Ethernet, IPv4 and TCP */
 
 struct capture_file {
 	struct byte_source *source;
@@ -236,6 +240,8 @@ enum capture_status capture_file_next(struct capture_file *file, size_t window_b
 		struct capture_record record;
 		const size_t len = capture_format_record(&file->format, held, &record);
 		if (len > 0) {
+			const size_t left = held.len - len;
+			memory_fetch(held.ptr + len, left < HEADERS ? left : HEADERS);
 			file->start += len;
 			file->offset += len;
 			fill_packet(file, &record, packet);

@@ -249,6 +249,7 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		return false;
 	}
 	p->flow = flow;
+	__builtin_prefetch(flow->stream.cold);
 	session_fetch(flow->session);
 	if (stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal,
 			    event)) {
