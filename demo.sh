@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 [ -w . ] || { echo "$0 builds in $PWD, which you may not write to" >&2; exit 1; }
 deploy/bootstrap.sh
 build=build/run
-echo "Building in $build"
+echo "Building in $build, twice: the second time by what the first one did (a minute or so)"
 if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSTRIPWATCH_TESTS=OFF &&
 	cmake --build "$build" --target stripwatch; } >build.log 2>&1; then
 	tail -n 30 build.log >&2
