@@ -3,9 +3,11 @@
 
 #include <stdalign.h>
 
-#define NONE       UINT32_MAX
-#define CHUNK_BITS 8
-#define CHUNK_SIZE (1U << CHUNK_BITS)
+#define NONE          UINT32_MAX
+#define CHUNK_BITS    8
+#define CHUNK_SIZE    (1U << CHUNK_BITS)
+
+#define BUCKETS_FIRST 64U /* they double with the values, so that few values lie close together */
 
 /* Stands before each value. */
 struct lru_node {
@@ -25,7 +27,7 @@ struct lru_table {
 	bool has_missed; /* missed is a key that is not there */
 	uint8_t missed[LRU_KEY_MAX];
 	uint32_t bucket_count; /* a power of two */
-	uint32_t *buckets;
+	uint32_t *buckets;     /* first node of each chain */
 	uint32_t chunk_cap;
 	uint8_t **chunks; /* NULL: not taken yet */
 };
@@ -83,9 +85,7 @@ struct lru_table *lru_table_create(struct budget *budget, const struct siphash_k
 	table->node_size = value_offset() + align_up(value_size);
 	table->cap = cap;
 	table->oldest = table->newest = table->free = table->latest = NONE;
-	table->bucket_count = 1;
-	while (table->bucket_count < cap)
-		table->bucket_count *= 2;
+	table->bucket_count = BUCKETS_FIRST;
 	table->chunk_cap = (cap + CHUNK_SIZE - 1) / CHUNK_SIZE;
 	table->buckets = budget_alloc(budget, table->bucket_count * sizeof table->buckets[0]);
 	table->chunks = budget_calloc(budget, table->chunk_cap, sizeof table->chunks[0]);
@@ -95,6 +95,25 @@ struct lru_table *lru_table_create(struct budget *budget, const struct siphash_k
 	}
 	memset(table->buckets, 0xff, table->bucket_count * sizeof table->buckets[0]);
 	return table;
+}
+
+/* Twice the buckets, if there is memory: without, the chains get longer. */
+static void buckets_grow(struct lru_table *table)
+{
+	const uint32_t old_count = table->bucket_count, count = old_count * 2;
+	uint32_t *buckets = budget_alloc(table->budget, count * sizeof buckets[0]);
+	if (buckets == NULL)
+		return;
+	memset(buckets, 0xff, count * sizeof buckets[0]);
+	budget_free(table->budget, table->buckets, old_count * sizeof buckets[0]);
+	table->buckets = buckets;
+	table->bucket_count = count;
+	for (uint32_t i = table->oldest; i != NONE; i = node_at(table, i)->newer) {
+		struct lru_node *node = node_at(table, i);
+		uint32_t *bucket = bucket_of(table, node->key);
+		node->chain = *bucket;
+		*bucket = i;
+	}
 }
 
 void lru_table_destroy(struct lru_table *table)
@@ -196,6 +215,8 @@ void *lru_table_add(struct lru_table *table, const uint8_t *key)
 	struct lru_node *node = node_take(table);
 	if (node == NULL)
 		return NULL;
+	if (table->count >= table->bucket_count && table->bucket_count < NONE / 4)
+		buckets_grow(table);
 	uint32_t *bucket = bucket_of(table, key);
 	table->has_missed = false;
 	memcpy(node->key, key, table->key_size);
