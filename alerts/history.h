@@ -78,8 +78,9 @@ void history_destroy(struct history *history); /* NULL is allowed */
 struct history_counts history_counts(const struct history *history);
 
 /*
- * Writes refuses_all, ehlo_accepted_before and stripped, leaves the rest of
- * *context alone. Decides starttls-stripped when the first EHLO reply came.
+ * Writes refuses_all, ehlo_accepted_before (both false but for a session in which STARTTLS or EHLO
+ * was refused, as nobody else asks) and stripped, leaves the rest of *context alone. Decides
+ * starttls-stripped when the first EHLO reply came.
  */
 void history_context(struct history *history, const struct observation *observation,
 		     struct verdict_context *context);

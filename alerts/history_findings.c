@@ -65,6 +65,9 @@ void history_context(struct history *history, const struct observation *observat
 	if (history_news(observation, MILESTONE_EHLO_REPLY))
 		decide_stripped(history, observation);
 	context->stripped = history_stripped(history, facts) != NULL;
+	context->refuses_all = context->ehlo_accepted_before = false;
+	if ((facts->starttls_code == 0 || facts->starttls_code == 220) && facts->ehlo_refused == 0)
+		return;
 	struct server_memory sum;
 	const struct server_memory *server = history_known(history, &facts->server, &sum);
 	context->refuses_all =
