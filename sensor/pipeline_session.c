@@ -205,27 +205,11 @@ static uint32_t risks_of(struct pipeline *p, const struct session_facts *facts)
 	return hellos->risks | named->risks;
 }
 
-void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
+/* The certificates that the server showed, one at least: what they are and what is against them. */
+static void read_chain(struct pipeline *p, struct smtp_session *session)
 {
 	struct smtp_found *found = &p->found;
 	struct session_tls *tls = &session->facts.tls;
-
-	if (found->ja3_len > 0) {
-		tls->has_ja3 =
-		    digest_memo_bytes(p->ja3, span_of(found->ja3, found->ja3_len), tls->ja3);
-		found->ja3_len = 0;
-	}
-	if (found->ja3s_len > 0) {
-		tls->has_ja3s =
-		    digest_memo_bytes(p->ja3, span_of(found->ja3s, found->ja3s_len), tls->ja3s);
-		found->ja3s_len = 0;
-	}
-	if (found->hello_len[SIDE_SERVER] != 0) {
-		tls->risks = risks_of(p, &session->facts);
-		found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
-	}
-	if (found->chain_len == 0)
-		return;
 	struct span chain[SMTP_CHAIN_MAX];
 	size_t at = 0;
 	for (unsigned i = 0; i < found->chain_len; i++) {
@@ -263,6 +247,29 @@ void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
 	found->chain = NULL;
 	found->chain_len = 0;
 	smtp_reach(session, MILESTONE_CERTIFICATE);
+}
+
+void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
+{
+	struct smtp_found *found = &p->found;
+	struct session_tls *tls = &session->facts.tls;
+
+	if (found->ja3_len > 0) {
+		tls->has_ja3 =
+		    digest_memo_bytes(p->ja3, span_of(found->ja3, found->ja3_len), tls->ja3);
+		found->ja3_len = 0;
+	}
+	if (found->ja3s_len > 0) {
+		tls->has_ja3s =
+		    digest_memo_bytes(p->ja3, span_of(found->ja3s, found->ja3s_len), tls->ja3s);
+		found->ja3s_len = 0;
+	}
+	if (found->hello_len[SIDE_SERVER] != 0) {
+		tls->risks = risks_of(p, &session->facts);
+		found->hello_len[SIDE_CLIENT] = found->hello_len[SIDE_SERVER] = 0;
+	}
+	if (found->chain_len > 0)
+		read_chain(p, session);
 }
 
 static void name_application(struct pipeline *p, struct smtp_session *session)
