@@ -79,12 +79,12 @@ static inline void buffer_add_text(struct buffer *buffer, const char *text)
 	buffer_add(buffer, text, strlen(text));
 }
 
-/* Decimal digits. */
-#define BUFFER_U64_TEXT 20 /* bytes of the longest number */
+#define BUFFER_U64_TEXT 20 /* digits of the longest number */
 
 /* Writes a number in decimal to where there is room for the longest. Returns its length. */
 size_t buffer_put_u64(char text[BUFFER_U64_TEXT], uint64_t value);
 
+/* Decimal digits. */
 void buffer_add_u64(struct buffer *buffer, uint64_t value);
 void buffer_add_i64(struct buffer *buffer, int64_t value);
 
