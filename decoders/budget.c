@@ -9,6 +9,90 @@ void budget_init(struct budget *budget, size_t cap)
 	*budget = (struct budget){.cap = cap};
 }
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define KEEPS false
+#else
+#define KEEPS true
+#endif
+
+struct budget_kept {
+	struct budget_kept *next;
+};
+
+#define STEP     16U
+#define SMALLEST 8U /* so that the system's own header (glibc's has eight bytes) fills the step */
+
+_Static_assert(sizeof(struct budget_kept) <= SMALLEST, "the smallest block holds it");
+
+void budget_keep(struct budget *budget, uint32_t count)
+{
+	budget->keep = KEEPS ? count : 0;
+}
+
+void budget_release(struct budget *budget)
+{
+	for (size_t i = 0; i < BUDGET_SIZES; i++) {
+		while (budget->kept[i].first != NULL) {
+			struct budget_kept *block = budget->kept[i].first;
+			budget->kept[i].first = block->next;
+			free(block);
+		}
+		budget->kept[i].count = 0;
+	}
+}
+
+/* Of the size that such a request is rounded up to. BUDGET_SIZES and more: not kept. */
+static size_t size_index(size_t size)
+{
+	return size / STEP + (size % STEP > SMALLEST ? 1 : 0);
+}
+
+/* A block for size bytes, of those that are kept or from the system; NULL: there is none. */
+static void *block_take(struct budget *budget, size_t size)
+{
+	const size_t index = size_index(size);
+	if (budget->keep == 0 || index >= BUDGET_SIZES)
+		return malloc(size);
+	struct budget_kept *block = budget->kept[index].first;
+	if (block == NULL)
+		return malloc(index * STEP + SMALLEST);
+	budget->kept[index].first = block->next;
+	budget->kept[index].count--;
+	return block;
+}
+
+static void block_give(struct budget *budget, void *block, size_t size)
+{
+	const size_t index = size_index(size);
+	if (index >= BUDGET_SIZES || budget->kept[index].count >= budget->keep) {
+		free(block);
+		return;
+	}
+	struct budget_kept *kept = block;
+	kept->next = budget->kept[index].first;
+	budget->kept[index].first = kept;
+	budget->kept[index].count++;
+}
+
+/* The block, grown or shrunk, in its place where it can be; NULL: as it was. */
+static void *block_resize(struct budget *budget, void *block, size_t old_size, size_t new_size)
+{
+	const size_t from = size_index(old_size), to = size_index(new_size);
+	if (budget->keep == 0 || (from >= BUDGET_SIZES && to >= BUDGET_SIZES))
+		return realloc(block, new_size);
+	if (from == to)
+		return block;
+	void *moved = block_take(budget, new_size);
+	if (moved == NULL)
+		return NULL;
+	memcpy(moved, block, old_size < new_size ? old_size : new_size);
+	block_give(budget, block, old_size);
+	return moved;
+}
+
 void budget_reserve_open(struct budget *budget, bool open)
 {
 	budget->reserve_open = open;
@@ -40,7 +124,7 @@ void *budget_alloc(struct budget *budget, size_t size)
 {
 	if (size == 0 || !budget_admit(budget, size))
 		return NULL;
-	void *block = malloc(size);
+	void *block = block_take(budget, size);
 	if (block == NULL) {
 		budget->refused++;
 		return NULL;
@@ -67,7 +151,7 @@ void *budget_resize(struct budget *budget, void *block, size_t old_size, size_t 
 		return budget_alloc(budget, new_size);
 	if (new_size == 0 || (new_size > old_size && !budget_admit(budget, new_size - old_size)))
 		return NULL;
-	void *grown = realloc(block, new_size);
+	void *grown = block_resize(budget, block, old_size, new_size);
 	if (grown == NULL) {
 		budget->refused++;
 		return NULL;
@@ -82,5 +166,5 @@ void budget_free(struct budget *budget, void *block, size_t size)
 	if (block == NULL)
 		return;
 	budget->used -= size;
-	free(block);
+	block_give(budget, block, size);
 }

@@ -6,6 +6,9 @@
  * given back; a request that would pass the cap, or that the system refuses,
  * yields NULL and is counted in refused. Nothing here ever aborts.
  *
+ * Blocks that were given back may be kept for the next request of about their size, which most
+ * requests are: a session takes some ten when it begins and gives them back when it ends.
+ *
  * Not thread-safe: each worker has budgets of its own.
  */
 #ifndef DECODERS_BUDGET_H
@@ -14,6 +17,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define BUDGET_SIZES 64U /* of blocks that are kept: 8 bytes, 24, 40 ... 1016 */
+
+struct budget_kept;
 
 struct budget {
 	size_t cap;       /* bytes that may be out at once */
@@ -26,9 +33,25 @@ struct budget {
 	/* Fault injection for tests: when not 0, the request that counts it down to 0 is refused.
 	 */
 	uint64_t fail_at;
+	/* Given back and not to the system: not in used. */
+	uint32_t keep; /* so many of each size at most; 0 after budget_init() */
+	struct {
+		struct budget_kept *first;
+		uint32_t count;
+	} kept[BUDGET_SIZES];
 };
 
 void budget_init(struct budget *budget, size_t cap);
+
+/*
+ * From now on, the first request, up to so many blocks of each size are kept: 32 KiB for each one
+ * that count says. Call budget_release() in the end. A program that is built to find the use of
+ * memory that was given back (AddressSanitizer) keeps none.
+ */
+void budget_keep(struct budget *budget, uint32_t count);
+
+/* Gives what is kept back to the system. */
+void budget_release(struct budget *budget);
 
 /* From now on, or no longer, requests may take what is in reserve as well. */
 void budget_reserve_open(struct budget *budget, bool open);

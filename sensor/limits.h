@@ -112,6 +112,12 @@
 /* All of that, with the table of datagrams and the holes in them. */
 #define LIMIT_INTAKE_MEMORY (4 * LIMIT_FRAGMENT_BYTES)
 
+/*
+ * Of each size that a session takes and gives back, a worker keeps so many blocks for the next
+ * one: 1 MiB in all at most.
+ */
+#define LIMIT_KEPT_BLOCKS 32
+
 /* The redacted dialogues of all workers together: some 10,000 lines. */
 #define LIMIT_DIALOGUE_RING (1U << 20)
 /* Redacted packets of one alert. */

@@ -2,6 +2,7 @@
 #include "decoders/budget.h"
 
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <string.h>
 
 Test(budget, counts_what_is_out)
@@ -103,4 +104,73 @@ Test(budget, reserve)
 	block = budget_alloc(&b, 70);
 	cr_expect_not_null(block);
 	budget_free(&b, block, 70);
+}
+
+Test(budget, keeps_what_is_given_back)
+{
+	struct budget b;
+	budget_init(&b, 100000);
+	budget_keep(&b, 2);
+	if (b.keep == 0)
+		cr_skip("this build keeps nothing");
+	void *blocks[3];
+	for (size_t i = 0; i < 3; i++)
+		blocks[i] = budget_alloc(&b, 40);
+	for (size_t i = 0; i < 3; i++)
+		budget_free(&b, blocks[i], 40);
+	cr_expect_eq(b.used, 0, "what is kept is not out");
+	/* The latest that there was room for comes first; a request is rounded up to 40. */
+	cr_expect_eq(budget_alloc(&b, 25), blocks[1]);
+	cr_expect_eq(budget_alloc(&b, 40), blocks[0]);
+	cr_expect_eq(b.used, 65);
+	budget_free(&b, blocks[0], 40);
+	budget_free(&b, blocks[1], 25);
+	budget_release(&b);
+	cr_expect_eq(b.used, 0);
+}
+
+Test(budget, a_block_of_each_size_is_large_enough)
+{
+	struct budget b;
+	budget_init(&b, 1U << 20);
+	budget_keep(&b, 4);
+	/* The smaller request first: its block serves the larger one only if that fits. */
+	for (size_t size = 1; size < 1100; size++) {
+		void *first = budget_alloc(&b, size);
+		cr_assert_not_null(first);
+		memset(first, 0xee, size);
+		budget_free(&b, first, size);
+		unsigned char *second = budget_alloc(&b, size + 1);
+		cr_assert_not_null(second);
+		cr_assert_geq(malloc_usable_size(second), size + 1, "%zu", size + 1);
+		budget_free(&b, second, size + 1);
+	}
+	cr_expect_eq(b.used, 0);
+	budget_release(&b);
+}
+
+Test(budget, resize_of_what_is_kept)
+{
+	struct budget b;
+	budget_init(&b, 4000);
+	budget_keep(&b, 4);
+	size_t size = 7;
+	unsigned char *block = budget_alloc(&b, size);
+	cr_assert_not_null(block);
+	memset(block, 1, size);
+	static const size_t sizes[] = {8, 9, 24, 25, 1016, 1017, 3000, 1016, 30, 3};
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		unsigned char *moved = budget_resize(&b, block, size, sizes[i]);
+		cr_assert_not_null(moved, "%zu", sizes[i]);
+		block = moved;
+		for (size_t at = 0; at < size && at < sizes[i] && at < 3; at++)
+			cr_expect_eq(block[at], 1);
+		size = sizes[i];
+		cr_expect_eq(b.used, size);
+	}
+	cr_expect_null(budget_resize(&b, block, size, 4001), "beyond the cap");
+	cr_expect_eq(b.used, size);
+	budget_free(&b, block, size);
+	cr_expect_eq(b.used, 0);
+	budget_release(&b);
 }
