@@ -205,25 +205,24 @@ static void ring_append(struct dialogue_ring *ring, struct dialogue *dialogue, e
 }
 
 void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
-		      const struct redaction *redaction, struct span line, bool continuation)
+		      const struct redaction *redaction, struct span line,
+		      const struct smtp_command *command)
 {
-	struct line_writer w = {.len = 0};
-	struct smtp_command command = smtp_parse_command(line);
+	struct line_writer w;
+	w.len = 0;
 
-	if (continuation || command.verb == SMTP_VERB_UNKNOWN) {
-		if (!continuation && smtp_command_is_masked(line))
+	if (command == NULL || command->verb == SMTP_VERB_UNKNOWN) {
+		if (command != NULL && smtp_command_is_masked(line))
 			PUT_LITERAL(&w, "XXXXXXXX");
 		else
 			put_redacted(&w);
 		ring_append(ring, dialogue, SIDE_CLIENT, &w);
 		return;
 	}
-	const char *verb = smtp_verb_text(command.verb);
-	for (size_t i = 0; verb[i] != '\0'; i++)
-		put_bytes(&w, span_of(&verb[i], 1));
-	if (command.argument.len > 0) {
+	put_bytes(&w, smtp_verb_text(command->verb));
+	if (command->argument.len > 0) {
 		PUT_LITERAL(&w, " ");
-		put_argument(&w, redaction, &command);
+		put_argument(&w, redaction, command);
 	}
 	ring_append(ring, dialogue, SIDE_CLIENT, &w);
 }
@@ -260,7 +259,8 @@ static bool may_echo(enum smtp_verb answered, uint16_t code)
 void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 		    const struct redaction *redaction, struct span line, enum smtp_verb answered)
 {
-	struct line_writer w = {.len = 0};
+	struct line_writer w;
+	w.len = 0;
 	struct smtp_reply_line reply;
 	bool is_reply = smtp_parse_reply_line(line, &reply);
 
@@ -292,7 +292,8 @@ void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 void dialogue_note(struct dialogue_ring *ring, struct dialogue *dialogue, enum side side,
 		   struct span note)
 {
-	struct line_writer w = {.len = 0};
+	struct line_writer w;
+	w.len = 0;
 	put_bytes(&w, note);
 	ring_append(ring, dialogue, side, &w);
 }

@@ -41,9 +41,10 @@ struct redaction {
 void dialogue_ring_init(struct dialogue_ring *ring, struct budget *budget, size_t size);
 void dialogue_ring_free(struct dialogue_ring *ring, struct budget *budget);
 
-/* A client's line; continuation: an answer to a 334, secret as a whole. */
+/* A client's line and the command that it is; NULL: an answer to a 334, secret as a whole. */
 void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
-		      const struct redaction *redaction, struct span line, bool continuation);
+		      const struct redaction *redaction, struct span line,
+		      const struct smtp_command *command);
 
 /* A server's reply line to a command (SMTP_VERB_COUNT for the greeting). */
 void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,

@@ -207,7 +207,7 @@ void session_client_command(struct smtp_session *s, const struct smtp_context *c
 
 	if (session_upgrade_failed(s))
 		flags |= SMTP_PENDING_AFTER_FAILURE;
-	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, false);
+	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, command);
 	if (command->verb != SMTP_VERB_UNKNOWN)
 		f->spoke_smtp = true;
 	else if (!f->spoke_smtp && !smtp_command_is_masked(bytes))
@@ -273,7 +273,7 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 	    s->clear->auth_challenged || !s->side_seen[SIDE_SERVER] || s->doubt.lost_replies;
 	if (!s->clear->auth_challenged && smtp_command_is_certain(command))
 		return false;
-	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, true);
+	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, NULL);
 	if (is_credential(bytes)) {
 		note_account(s, context, bytes);
 		if (challenged)
@@ -297,7 +297,7 @@ void session_client_line(struct smtp_session *s, const struct smtp_context *cont
 	if (!s->facts.spoke_smtp && s->from_start[SIDE_CLIENT] && smtp_is_proxy_line(line->bytes)) {
 		/* For the server's eyes, and nothing answers it. */
 		dialogue_command(context->dialogues, &s->dialogue, context->redaction, line->bytes,
-				 true);
+				 NULL);
 		return;
 	}
 	if (s->state == SMTP_STATE_AUTH) {

@@ -106,9 +106,9 @@ bool smtp_command_is_certain(const struct smtp_command *command)
 	}
 }
 
-const char *smtp_verb_text(enum smtp_verb verb)
+struct span smtp_verb_text(enum smtp_verb verb)
 {
-	return verbs[verb].text;
+	return span_of(verbs[verb].text, verbs[verb].len);
 }
 
 bool smtp_verb_is_secret(enum smtp_verb verb)

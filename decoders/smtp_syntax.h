@@ -30,7 +30,7 @@ struct smtp_command smtp_parse_command(struct span line);
  */
 bool smtp_command_is_certain(const struct smtp_command *command);
 
-const char *smtp_verb_text(enum smtp_verb verb);
+struct span smtp_verb_text(enum smtp_verb verb);
 
 /* Whether the verb's argument is treated as a secret. UNKNOWN is. */
 bool smtp_verb_is_secret(enum smtp_verb verb);
