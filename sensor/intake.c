@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 
+#define PORT_WORDS (65536U / 64U)
+
 struct intake {
-	struct mail_ports ports;
+	uint64_t ports[PORT_WORDS]; /* bit per port: connections with it are followed */
 	struct budget budget;
 	struct packet_decoder packets;
 	struct flow_hash flow_hash;
@@ -19,7 +21,11 @@ struct intake *intake_create(const struct intake_config *config)
 	struct intake *intake = calloc(1, sizeof *intake);
 	if (intake == NULL)
 		return NULL;
-	intake->ports = config->ports;
+	if (config->ports.all)
+		memset(intake->ports, 0xff, sizeof intake->ports);
+	for (size_t i = 0; i < config->ports.count; i++)
+		intake->ports[config->ports.port[i] / 64] |= UINT64_C(1)
+							     << config->ports.port[i] % 64;
 	intake->want_dns = config->packets.want_dns;
 	flow_hash_init(&intake->flow_hash, &config->hash_key);
 	budget_init(&intake->budget, config->memory);
@@ -68,6 +74,11 @@ const struct dns_answers *intake_dns(const struct intake *intake)
 	return intake->dns.count > 0 ? &intake->dns : NULL;
 }
 
+static uint64_t port_bit(const struct intake *intake, uint16_t port)
+{
+	return intake->ports[port / 64] >> port % 64 & 1;
+}
+
 bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 		  struct followed_packet *packet)
 {
@@ -83,7 +94,9 @@ bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 	if (outcome != PACKET_TCP)
 		return false;
 	intake->counters.segments++;
-	if (!mail_ports_follow(&intake->ports, &packet->segment))
+	/* Both are asked: which one is the server's, nobody foresees. */
+	if ((port_bit(intake, packet->segment.src.port) |
+	     port_bit(intake, packet->segment.dst.port)) == 0)
 		return false;
 	intake->counters.mail_segments++;
 	packet->src_end = flow_key_of(&packet->segment, frame->tap, &packet->key);

@@ -19,11 +19,4 @@ static inline bool mail_ports_has(const struct mail_ports *ports, uint16_t port)
 	return false;
 }
 
-static inline bool mail_ports_follow(const struct mail_ports *ports,
-				     const struct tcp_segment *segment)
-{
-	return ports->all || mail_ports_has(ports, segment->dst.port) ||
-	       mail_ports_has(ports, segment->src.port);
-}
-
 #endif
