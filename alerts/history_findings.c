@@ -133,7 +133,8 @@ static void find_starttls_stripped(const struct history *history,
 				   struct verdict *verdict)
 {
 	const struct session_facts *facts = &observation->facts;
-	if (!history_news(observation, MILESTONE_EHLO_REPLY))
+	/* As decided with this observation: what was offered is not looked up. */
+	if (!history_news(observation, MILESTONE_EHLO_REPLY) || !history_without_offer(facts))
 		return;
 	const struct stripped *stripped = history_stripped(history, facts);
 	if (stripped == NULL)

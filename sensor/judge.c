@@ -459,12 +459,16 @@ bool judge_examine(struct judge *judge, const struct observation *observation)
 	tell_paths(judge, observation->time_ns, false);
 	tell_day(judge, observation->time_ns, false);
 	history_context(judge->history, observation, &context);
-	if (config->policy != NULL || judge->dns != NULL)
+	const bool policies = config->policy != NULL || judge->dns != NULL;
+	if (policies)
 		policy_context(config->policy, judge->dns, observation, &context);
-	verdict_judge(&observation->facts, observation->certificate, &context,
-		      before | config->disabled, &judge->verdict);
+	judge->verdict.count = 0;
+	/* Nearly all mail is routine, and every rule would be asked about each step of it. */
+	if (policies || !verdict_is_routine(&observation->facts, observation->new_milestones))
+		verdict_judge(&observation->facts, observation->certificate, &context,
+			      before | config->disabled, &judge->verdict);
 	history_findings(judge->history, observation, before | config->disabled, &judge->verdict);
-	if (config->policy != NULL || judge->dns != NULL)
+	if (policies)
 		policy_findings(config->policy, judge->dns, observation, before | config->disabled,
 				&judge->verdict);
 	return judge->verdict.count > 0;
