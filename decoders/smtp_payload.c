@@ -112,16 +112,37 @@ static size_t message_end(struct smtp_session *s, struct span bytes)
 	return 0;
 }
 
+static void message_pass(struct smtp_session *s, struct span bytes)
+{
+	message_remember(s, bytes);
+	s->clear->message_len += bytes.len;
+}
+
 static void client_message(struct smtp_session *s, const struct smtp_context *context,
 			   struct span *bytes)
 {
 	size_t end = message_end(s, *bytes);
 	size_t used = end > 0 ? end : bytes->len;
-	message_remember(s, span_head(*bytes, used));
-	s->clear->message_len += used;
+	message_pass(s, span_head(*bytes, used));
 	*bytes = span_skip(*bytes, used);
 	if (end > 0)
 		message_ended(s, context);
+}
+
+bool smtp_session_message(struct smtp_session *s, const struct stream_event *event)
+{
+	const bool greeted = s->facts.ehlo_accepted > 0 || s->facts.helo_accepted > 0;
+	if (event->kind != STREAM_DATA || event->side != SIDE_CLIENT ||
+	    s->state != SMTP_STATE_MESSAGE || s->framing[SIDE_CLIENT] != SMTP_FRAMING_TEXT ||
+	    !s->side_seen[SIDE_CLIENT] || !greeted)
+		return false;
+	/* The server's reply is not over, and what the client goes on with would end it. */
+	if (s->doubt.lost_replies && s->clear->reply.open)
+		return false;
+	if (message_end(s, event->bytes) > 0)
+		return false; /* which looks for the end once more, with nothing changed by this */
+	message_pass(s, event->bytes);
+	return true;
 }
 
 static void client_chunk(struct smtp_session *s, struct span *bytes)

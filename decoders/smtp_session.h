@@ -180,6 +180,12 @@ void smtp_session_event(struct smtp_session *session, const struct smtp_context 
 			const struct stream_event *event);
 
 /*
+ * The same for what most events of a session without TLS are: bytes of a message that goes on
+ * behind them. False: nothing happened, ask smtp_session_event().
+ */
+bool smtp_session_message(struct smtp_session *session, const struct stream_event *event);
+
+/*
  * Bytes of the side, from the next one on, that need no look: the rest of a
  * BDAT chunk or of a TLS record. UINT64_MAX: all that will come. What is
  * returned is taken as skipped: the caller hands it to stream_skip().

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#define NO_BEAT   INT64_MAX
 #define FETCH_MAX 128U /* of a payload, bytes: the rest of a longer one comes by itself */
 
 struct pipeline *pipeline_create(const struct pipeline_config *config)
@@ -14,8 +15,10 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	if (p == NULL)
 		return NULL;
 	p->config = *config;
+	p->beat_ns = NO_BEAT;
 	budget_init(&p->budget, config->memory);
 	p->budget.reserve = config->memory / LIMIT_WAKE_PART;
+	budget_keep(&p->budget, LIMIT_KEPT_BLOCKS);
 	stream_pool_init(&p->streams, &config->streams, &p->budget);
 	if (config->evidence_ring > 0) {
 		evidence_ring_init(&p->evidence, &p->budget, config->evidence_ring);
@@ -69,6 +72,7 @@ void pipeline_destroy(struct pipeline *p)
 	dialogue_ring_free(&p->dialogues, &p->budget);
 	evidence_ring_free(&p->evidence, &p->budget);
 	budget_free(&p->budget, p->evidence_out, p->config.evidence_out);
+	budget_release(&p->budget);
 	free(p);
 }
 
@@ -242,17 +246,15 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
-	const bool needs_look = p->needs_look;
-	p->needs_look = false; /* what is done with the packet may change it */
-	if (!needs_look && stream_fast(&flow->stream, side, segment)) {
+	const bool out_of_line = p->out_of_line;
+	p->out_of_line = false; /* what is done with the packet may change it */
+	if (!out_of_line && stream_fast(&flow->stream, side, segment)) {
 		count_segment(flow, side, segment);
 		return false;
 	}
 	p->flow = flow;
-	__builtin_prefetch(flow->stream.cold);
-	session_fetch(flow->session);
-	if (stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal,
-			    event)) {
+	if (!out_of_line && stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns,
+					    p->ordinal, event)) {
 		count_segment(flow, side, segment);
 		return true;
 	}
@@ -421,16 +423,23 @@ static void event_take(struct pipeline *p, struct flow *flow, const struct strea
 	pipeline_session_follow(p, flow);
 }
 
+/* What shunt() did with a packet. */
+enum shunted { SHUNT_DONE, SHUNT_EVENT, SHUNT_NO };
+
 /* The clock is at a frame. True: in another beat than before, so holds may end and connections time
  * out. */
 static bool clock_step(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 {
-	int64_t beat = pipeline_beat(clock_ns);
-	bool begins = !p->clock_started || beat != p->beat;
-	p->clock_started = true;
-	p->beat = beat;
 	p->clock_ns = clock_ns;
 	p->place = (struct observation_place){.step = ordinal};
+	/* As most often; without a division. */
+	if (clock_ns >= p->beat_ns && clock_ns - p->beat_ns < LIMIT_BEAT_NS)
+		return false;
+	const int64_t beat = pipeline_beat(clock_ns);
+	const bool begins = !p->clock_started || beat != p->beat;
+	p->clock_started = true;
+	p->beat = beat;
+	p->beat_ns = beat > 0 ? beat * LIMIT_BEAT_NS : NO_BEAT;
 	return begins;
 }
 
@@ -444,42 +453,62 @@ bool pipeline_clock(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
 }
 
 /*
- * What becomes of most packets: the segment is the next of a connection that is under way, and
- * what it holds needs no look. False: it is to be pushed.
+ * What becomes of most packets: the segment is the next of a connection that is under way. What
+ * it holds needs no look, or is more of a message: done. Or it is an event: p->event is set.
+ * SHUNT_NO: it is to be pushed.
  */
-static bool shunt(struct pipeline *p, const struct followed_packet *packet)
+static enum shunted shunt(struct pipeline *p, const struct followed_packet *packet)
 {
 	if (packet->interface != 0)
-		return false;
+		return SHUNT_NO;
 	struct flow *flow = flow_find_hashed(p->flows, &packet->key, packet->flow_hash);
 	p->shown = flow;
 	p->looked_up = true;
 	if (flow == NULL || flow->over || (p->evidence.size > 0 && !flow->follows))
-		return false;
+		return SHUNT_NO;
+	const struct tcp_segment *segment = &packet->segment;
 	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
-	p->needs_look = !stream_fast(&flow->stream, side, &packet->segment);
-	if (p->needs_look)
-		return false;
+	enum shunted shunted = SHUNT_DONE;
+	if (!stream_fast(&flow->stream, side, segment)) {
+		__builtin_prefetch(flow->stream.cold);
+		session_fetch(flow->session);
+		p->out_of_line = !stream_in_order(&p->streams, &flow->stream, side, segment,
+						  packet->time_ns, packet->ordinal, &p->event);
+		if (p->out_of_line)
+			return SHUNT_NO;
+		if (flow->session == NULL || flow->resumed ||
+		    !smtp_session_message(flow->session, &p->event)) {
+			p->flow = flow;
+			shunted = SHUNT_EVENT;
+		}
+	}
 	if (packet->time_ns > flow->last_ns)
 		flow->last_ns = packet->time_ns;
-	count_segment(flow, side, &packet->segment);
-	return true;
+	count_segment(flow, side, segment);
+	return shunted;
 }
 
 bool pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
 {
 	p->packet = packet;
 	p->looked_up = false;
-	p->needs_look = false;
+	p->out_of_line = false;
 	if (clock_step(p, packet->clock_ns, packet->ordinal)) {
 		p->stage = STAGE_TIME;
 		return true;
 	}
-	p->stage = STAGE_SEGMENT;
-	if (!shunt(p, packet))
+	switch (shunt(p, packet)) {
+	case SHUNT_DONE:
+		p->stage = STAGE_IDLE;
+		return false;
+	case SHUNT_EVENT:
+		p->stage = STAGE_EVENT;
 		return true;
-	p->stage = STAGE_IDLE;
-	return false;
+	case SHUNT_NO:
+		break;
+	}
+	p->stage = STAGE_SEGMENT;
+	return true;
 }
 
 void pipeline_finish(struct pipeline *p, int64_t clock_ns, uint64_t ordinal)
@@ -548,6 +577,12 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 		case STAGE_TIME:
 			time_pass(p);
 			break;
+		case STAGE_EVENT:
+			p->stage = STAGE_IDLE;
+			event_take(p, p->flow, &p->event);
+			if (observe_progress(p, p->flow, o))
+				return true;
+			return false;
 		case STAGE_SEGMENT:
 		case STAGE_COPY:
 			if (!(p->stage == STAGE_SEGMENT ? segment_push(p, &event)

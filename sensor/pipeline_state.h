@@ -13,6 +13,7 @@
 enum pipeline_stage {
 	STAGE_IDLE,
 	STAGE_TIME, /* holds and connections whose time is over, before the packet is looked at */
+	STAGE_EVENT,   /* the packet is an event of its stream and nothing else */
 	STAGE_SEGMENT, /* the packet's segment is to be pushed */
 	STAGE_COPY,    /* ... and into another view of its connection */
 	STAGE_PULL,    /* its events */
@@ -48,7 +49,7 @@ struct pipeline {
 	struct pipeline_counters counters;
 
 	int64_t clock_ns;
-	int64_t beat;
+	int64_t beat, beat_ns; /* and when it began, where that is after 1970 */
 	bool clock_started;
 	struct observation_place place; /* of what is told next; its step is where the clock is */
 	int64_t time_ns;                /* of what is under hand: the packet, or the event */
@@ -59,7 +60,8 @@ struct pipeline {
 	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
-	bool needs_look;   /* stream_fast() was asked about the packet already, in vain */
+	bool out_of_line;  /* stream_fast() and stream_in_order() refused the packet already */
+	struct stream_event event; /* of the packet, in STAGE_EVENT */
 	struct flow *flow; /* under hand */
 	enum side side;
 	bool closing; /* its stream is being finished */
