@@ -120,17 +120,21 @@ static void budget_charge(struct budget *budget, size_t delta)
 		budget->peak = budget->used;
 }
 
+/* What was found for a request that was admitted, NULL as well. */
+static void *budget_taken(struct budget *budget, void *block, size_t size)
+{
+	if (block == NULL)
+		budget->refused++;
+	else
+		budget_charge(budget, size);
+	return block;
+}
+
 void *budget_alloc(struct budget *budget, size_t size)
 {
 	if (size == 0 || !budget_admit(budget, size))
 		return NULL;
-	void *block = block_take(budget, size);
-	if (block == NULL) {
-		budget->refused++;
-		return NULL;
-	}
-	budget_charge(budget, size);
-	return block;
+	return budget_taken(budget, block_take(budget, size), size);
 }
 
 void *budget_calloc(struct budget *budget, size_t count, size_t size)
@@ -139,10 +143,16 @@ void *budget_calloc(struct budget *budget, size_t count, size_t size)
 		budget->refused++;
 		return NULL;
 	}
-	void *block = budget_alloc(budget, count * size);
+	size *= count;
+	if (size == 0 || !budget_admit(budget, size))
+		return NULL;
+	/* A large table comes as pages that are not there before they are used. */
+	if (size_index(size) >= BUDGET_SIZES)
+		return budget_taken(budget, calloc(1, size), size);
+	void *block = block_take(budget, size);
 	if (block != NULL)
-		memset(block, 0, count * size);
-	return block;
+		memset(block, 0, size);
+	return budget_taken(budget, block, size);
 }
 
 void *budget_resize(struct budget *budget, void *block, size_t old_size, size_t new_size)
