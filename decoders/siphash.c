@@ -30,7 +30,6 @@ static inline void sip_word(struct sip_state *s, uint64_t word)
 {
 	s->v3 ^= word;
 	sip_round(s);
-	sip_round(s);
 	s->v0 ^= word;
 }
 
@@ -62,7 +61,7 @@ uint64_t siphash(const struct siphash_key *key, struct span bytes)
 		last |= (uint64_t)bytes.ptr[at] << (8 * i);
 	sip_word(&s, last);
 	s.v2 ^= 0xff;
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 3; i++)
 		sip_round(&s);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
