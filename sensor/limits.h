@@ -128,6 +128,12 @@
 #define LIMIT_JA3_TEXTS 128
 #define LIMIT_JA3_TEXT  384 /* bytes of one; few are longer */
 
+/*
+ * The heap's first stretch, of huge pages (heap.h): what a thousand sessions at a time take, and
+ * less than the largest tables, of which little is used and which are better off elsewhere.
+ */
+#define LIMIT_HEAP (24U << 20)
+
 /* What the judge keeps: open sessions that raised something, windows of suppression. */
 #define LIMIT_JUDGE_MEMORY (256U << 20)
 /* What is remembered of the network: servers, failed upgrades, open sessions, client networks. */

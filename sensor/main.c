@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_url.h"
 #include "sensor/commands.h"
+#include "sensor/heap.h"
+#include "sensor/limits.h"
 #include "version.h"
 
 #include <stdio.h>
@@ -47,6 +49,7 @@ int main(int argc, char **argv)
 	int status = STATUS_WRONG_USE;
 
 	leave_no_core();
+	heap_reserve(LIMIT_HEAP);
 	bool parsed = options_parse(&options, argc, (const char *const *)argv, stderr);
 	/* The options own copies: a password in a URL has no place in the process list. */
 	for (int i = 1; i < argc; i++)
