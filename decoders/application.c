@@ -224,6 +224,11 @@ void application_detector_destroy(struct application_detector *detector)
 	free(detector);
 }
 
+bool application_detector_is_worn(const struct application_detector *detector)
+{
+	return detector->questions > 0xffffU / 2;
+}
+
 /* nDPI's "FTP_CONTROL" or "MS_OneDrive" as lower-case words. */
 static void copy_name(const char *source, char name[APPLICATION_NAME_MAX])
 {

@@ -54,6 +54,9 @@ struct application_detector *application_detector_create(void);
 /* NULL is allowed. */
 void application_detector_destroy(struct application_detector *detector);
 
+/* It was asked so often that it should not be handed on: its made-up addresses come round. */
+bool application_detector_is_worn(const struct application_detector *detector);
+
 /*
  * The first reassembled bytes of a connection. Either side may be empty. Ports are left
  * out on purpose: nDPI would take port 25 for an answer.

@@ -26,7 +26,6 @@ struct crew {
 	struct worker *workers;
 	struct batch_ring batches;
 	bool has_batches;
-	pthread_mutex_t detector_start; /* of all pipelines */
 
 	/* the judge's thread */
 	struct wake judge_wake;
@@ -133,7 +132,6 @@ static bool start_threads(struct crew *crew, const struct crew_config *config)
 	struct pipeline_config share = config->pipeline;
 	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
-	share.detector_start = &crew->detector_start;
 	share.dialogue_on_request = alone && share.evidence_ring == 0;
 	for (unsigned i = 0; i < crew->size; i++)
 		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, hearer))
@@ -155,10 +153,6 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	/* The reader is one of them, the judge's another where there are enough. */
 	crew->size = config->workers <= 3 ? 1 : config->workers - 2;
 	crew->judge = judge;
-	if (pthread_mutex_init(&crew->detector_start, NULL) != 0) {
-		free(crew);
-		return NULL;
-	}
 	/*
 	 * Not a secret of the run: where memory that sessions share is full, what gives way follows
 	 * from who shares it, and a second replay has to give the same bytes. Whoever aims all
@@ -230,7 +224,6 @@ void crew_destroy(struct crew *crew)
 	}
 	pipeline_destroy(crew->pipeline);
 	intake_destroy(crew->intake);
-	(void)pthread_mutex_destroy(&crew->detector_start);
 	free(crew);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/pipeline_state.h"
 
+#include "sensor/detector_pool.h"
 #include "sensor/memory_fetch.h"
 #include "sensor/view.h"
 
@@ -66,7 +67,7 @@ void pipeline_destroy(struct pipeline *p)
 	hold_queue_free(&p->holds);
 	if (p->certificates != NULL)
 		certificate_cache_destroy(p->certificates);
-	application_detector_destroy(p->applications);
+	detector_pool_give(p->config.detectors, p->applications);
 	digest_memo_destroy(p->ja3);
 	digester_destroy(p->digester);
 	dialogue_ring_free(&p->dialogues, &p->budget);

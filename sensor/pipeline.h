@@ -25,7 +25,7 @@
 #include "sensor/intake.h"
 #include "sensor/limits.h"
 
-#include <pthread.h>
+struct detector_pool;
 
 struct pipeline_config {
 	struct mail_ports ports;
@@ -40,11 +40,7 @@ struct pipeline_config {
 	size_t certificates;      /* distinct ones that are remembered */
 	bool always_dialogue;     /* with every observation; otherwise where an alert may want it */
 	bool dialogue_on_request; /* by pipeline_dialogue() alone; not with evidence */
-	/*
-	 * Held while a detector is made: nDPI fills tables of the whole process when its first
-	 * module starts. NULL: no other thread makes one.
-	 */
-	pthread_mutex_t *detector_start;
+	struct detector_pool *detectors; /* where nDPI's come from; borrowed, or NULL */
 	/* Random per run: the same as the intake's. Nothing visible depends on it. */
 	struct siphash_key hash_key;
 };

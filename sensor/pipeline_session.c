@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/verdict.h"
+#include "sensor/detector_pool.h"
 #include "sensor/pipeline_state.h"
 #include "sensor/view.h"
 
@@ -122,12 +123,7 @@ static void session_refresh(struct flow *flow)
 static struct application_detector *detector(struct pipeline *p)
 {
 	if (p->applications == NULL && !p->applications_failed) {
-		pthread_mutex_t *start = p->config.detector_start;
-		if (start != NULL)
-			(void)pthread_mutex_lock(start);
-		p->applications = application_detector_create();
-		if (start != NULL)
-			(void)pthread_mutex_unlock(start);
+		p->applications = detector_pool_take(p->config.detectors);
 		p->applications_failed = p->applications == NULL;
 	}
 	return p->applications;

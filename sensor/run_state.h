@@ -18,6 +18,7 @@ struct run {
 	struct crew_config crew_config;
 	struct crew *crew; /* of the present world */
 	struct judge *judge;
+	struct detector_pool *detectors;
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
 	bool told[SINKS_MAX]; /* that it failed */
