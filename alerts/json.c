@@ -138,21 +138,48 @@ static bool is_plain(uint8_t c)
 	return c < 128 && (plain[c >> 6] >> (c & 63) & 1) != 0;
 }
 
-/* How many bytes from the first on are plain: eight at a time, then one by one. */
+#define ONES (UINT64_MAX / 255) /* a 1 in each byte */
+
+/* Whether eight bytes are plain, all of them. */
+static bool are_plain(uint64_t word)
+{
+	uint64_t quote = word ^ (ONES * '"'), backslash = word ^ (ONES * '\\');
+	/* A byte's high bit is set where it is below 0x20, a quote, a backslash, or not ASCII or
+	   DEL; bytes above such a one may be marked as well, which costs nothing. */
+	uint64_t odd =
+	    (word - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | word | (word + ONES);
+	return (odd & (ONES << 7)) == 0;
+}
+
+static uint64_t load_word(const uint8_t *bytes)
+{
+	uint64_t word;
+	memcpy(&word, bytes, sizeof word);
+	return word;
+}
+
+/* Four to seven bytes as eight: those in their middle twice. */
+static uint64_t load_short(const uint8_t *bytes, size_t len)
+{
+	uint32_t first, last;
+	memcpy(&first, bytes, sizeof first);
+	memcpy(&last, bytes + len - sizeof last, sizeof last);
+	return (uint64_t)last << 32 | first;
+}
+
+/*
+ * How many bytes from the first on are plain: eight at a time, the rest together with some that
+ * were looked at already, and one by one where something is not.
+ */
 static size_t plain_run(const uint8_t *bytes, size_t len)
 {
-	const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
 	size_t plain = 0;
-	for (uint64_t word; plain + 8 <= len; plain += 8) {
-		memcpy(&word, bytes + plain, sizeof word);
-		uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
-		/* A byte's high bit is set where it is below 0x20, a quote, a backslash, or not
-		   ASCII or DEL; bytes above such a one may be marked as well, which costs nothing.
-		 */
-		uint64_t odd = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | word |
-			       (word + ones);
-		if ((odd & high) != 0)
-			break;
+	while (plain + 8 <= len && are_plain(load_word(bytes + plain)))
+		plain += 8;
+	if (len - plain < 8) {
+		if (len >= 8 ? are_plain(load_word(bytes + len - 8))
+			     : len >= 4 && are_plain(load_short(bytes, len)))
+			return len;
 	}
 	while (plain < len && is_plain(bytes[plain]))
 		plain++;
