@@ -280,8 +280,8 @@ static inline bool stream_fast(struct stream *stream, enum side from,
 	side->next += len;
 	side->skip -= len;
 	side->offset += len;
-	if ((int32_t)(side->next - side->edge) > 0)
-		side->edge = side->next;
+	/* Written in any case: whether a segment has bytes, nobody foresees. */
+	side->edge = (int32_t)(side->next - side->edge) > 0 ? side->next : side->edge;
 	return true;
 }
 

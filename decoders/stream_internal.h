@@ -191,8 +191,7 @@ static inline void advance(struct stream *s, enum side x, uint32_t n)
 	side->next += n;
 	side->offset += n;
 	side->skip -= min_u64(side->skip, n);
-	if (seq_diff(side->next, side->edge) > 0)
-		side->edge = side->next;
+	side->edge = seq_diff(side->next, side->edge) > 0 ? side->next : side->edge;
 }
 
 /* Starts the side, or starts it again, with the byte seq. */
