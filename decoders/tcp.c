@@ -60,9 +60,8 @@ enum parse_result tcp_parse(struct span ip_payload, uint32_t wire_len, struct tc
 	segment->urgent = bytes_u16(header + 18);
 	struct span options = span_head(ip_payload, header_len);
 	read_options(span_of(options.ptr + TCP_HEADER_MIN, options.len - TCP_HEADER_MIN), segment);
-	/* Two choices and no jump: of every other segment, which has none, nobody foresees it. */
-	const size_t captured = ip_payload.len > header_len ? ip_payload.len - header_len : 0;
-	segment->payload = span_of(captured > 0 ? header + header_len : NULL, captured);
+	/* Without asking whether there is any: every other segment has none, nobody foresees which. */
+	segment->payload = span_of(header + options.len, ip_payload.len - options.len);
 	segment->payload_len = wire_len - header_len;
 	segment->checked = ip_payload;
 	return PARSE_DONE;
