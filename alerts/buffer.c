@@ -120,7 +120,7 @@ static void put_date(char text[DATE_TEXT], int64_t seconds)
 	put_digits(text + 17, (unsigned)(of_day % 60), 2);
 }
 
-void buffer_add_time(struct buffer *buffer, int64_t time_ns)
+void buffer_put_time(char text[BUFFER_TIME_TEXT], int64_t time_ns)
 {
 	int64_t seconds = time_ns / 1000000000;
 	int64_t ns = time_ns % 1000000000;
@@ -128,11 +128,18 @@ void buffer_add_time(struct buffer *buffer, int64_t time_ns)
 		ns += 1000000000;
 		seconds--;
 	}
-	char text[DATE_TEXT + 8];
 	put_date(text, seconds);
 	text[DATE_TEXT] = '.';
 	put_digits(text + DATE_TEXT + 1, (unsigned)(ns / 1000), 6);
 	text[DATE_TEXT + 7] = 'Z';
+}
+
+_Static_assert(DATE_TEXT + 8 == BUFFER_TIME_TEXT, "as long as it is said to be");
+
+void buffer_add_time(struct buffer *buffer, int64_t time_ns)
+{
+	char text[BUFFER_TIME_TEXT];
+	buffer_put_time(text, time_ns);
 	buffer_add(buffer, text, sizeof text);
 }
 

@@ -91,6 +91,11 @@ void buffer_add_i64(struct buffer *buffer, int64_t value);
 /* Lower-case hex digits, two a byte. */
 void buffer_add_hex(struct buffer *buffer, const uint8_t *bytes, size_t len);
 
+#define BUFFER_TIME_TEXT 27 /* of buffer_put_time() */
+
+/* What buffer_add_time() adds, without a NUL. */
+void buffer_put_time(char text[BUFFER_TIME_TEXT], int64_t time_ns);
+
 /*
  * RFC 3339 UTC with microseconds, "2026-01-02T03:04:05.678901Z", of ns since
  * 1970; what is finer is cut off, not rounded, so that order is kept.

@@ -146,6 +146,13 @@ __attribute__((always_inline)) static inline void json_word(struct json *json, c
 		json_put_word(json, json_key(key), word, strlen(word));
 }
 
+/* The same of a length that is known. */
+__attribute__((always_inline)) static inline void json_words(struct json *json, const char *key,
+							     struct span words)
+{
+	json_put_word(json, json_key(key), (const char *)words.ptr, words.len);
+}
+
 /* Any bytes. */
 __attribute__((always_inline)) static inline void json_text(struct json *json, const char *key,
 							    struct span text)

@@ -68,12 +68,30 @@ static void add_list(struct json *json, const char *key, struct span list)
 		json_wire_list(json, key, list);
 }
 
-static void add_endpoint(struct json *json, const char *key, const struct endpoint *endpoint,
+/* An endpoint, and its address as a text, which an identity shows three times. */
+struct shown_endpoint {
+	uint16_t port;
+	size_t len; /* 0: it is not known */
+	char text[IP_ADDR_TEXT];
+};
+
+static void show_endpoint(struct shown_endpoint *shown, const struct endpoint *endpoint)
+{
+	shown->port = endpoint->port;
+	shown->len = endpoint->addr.version == 0 ? 0 : ip_addr_text(&endpoint->addr, shown->text);
+}
+
+static struct span shown_address(const struct shown_endpoint *shown)
+{
+	return span_of(shown->text, shown->len);
+}
+
+static void add_endpoint(struct json *json, const char *key, const struct shown_endpoint *endpoint,
 			 const struct session_facts *facts, enum side side)
 {
 	json_open_object(json, key);
-	json_address(json, "address", &endpoint->addr);
-	json_address(json, "ip", &endpoint->addr);
+	json_words(json, "address", shown_address(endpoint));
+	json_words(json, "ip", shown_address(endpoint));
 	json_u64(json, "port", endpoint->port);
 	if (facts != NULL) {
 		json_u64(json, "bytes", facts->bytes[side]);
@@ -151,21 +169,22 @@ void record_add_identity(struct json *json, const struct record_origin *origin,
 			 struct digester *digester, const struct session_identity *identity,
 			 const struct session_facts *facts)
 {
-	bool client = identity->client.addr.version != 0;
-	bool server = identity->server.addr.version != 0;
-	if (client)
-		add_endpoint(json, "source", &identity->client, facts, SIDE_CLIENT);
-	if (server)
-		add_endpoint(json, "destination", &identity->server, facts, SIDE_SERVER);
-	if (client && server)
+	struct shown_endpoint client, server;
+	show_endpoint(&client, &identity->client);
+	show_endpoint(&server, &identity->server);
+	if (client.len > 0)
+		add_endpoint(json, "source", &client, facts, SIDE_CLIENT);
+	if (server.len > 0)
+		add_endpoint(json, "destination", &server, facts, SIDE_SERVER);
+	if (client.len > 0 && server.len > 0)
 		add_network(json, digester, identity, facts);
-	if (client || server) {
+	if (client.len > 0 || server.len > 0) {
 		json_open_object(json, "related");
 		json_open_array(json, "ip");
-		if (client)
-			json_address(json, NULL, &identity->client.addr);
-		if (server)
-			json_address(json, NULL, &identity->server.addr);
+		if (client.len > 0)
+			json_words(json, NULL, shown_address(&client));
+		if (server.len > 0)
+			json_words(json, NULL, shown_address(&server));
 		json_close_array(json);
 		json_close_object(json);
 	}
@@ -381,9 +400,12 @@ bool record_write(const struct record_origin *origin, struct digester *digester,
 	size_t start = out->len;
 	struct json json = json_into(out, origin->show_addresses);
 	struct session_identity identity = session_identity_of(facts);
+	char start_time[BUFFER_TIME_TEXT];
+	const struct span started = span_of(start_time, sizeof start_time);
 
+	buffer_put_time(start_time, facts->start_ns);
 	json_open_object(&json, NULL);
-	json_time(&json, "@timestamp", facts->start_ns);
+	json_words(&json, "@timestamp", started);
 	json_open_object(&json, "ecs");
 	json_word(&json, "version", RECORD_ECS_VERSION);
 	json_close_object(&json);
@@ -397,7 +419,7 @@ bool record_write(const struct record_origin *origin, struct digester *digester,
 	json_word(&json, NULL, "protocol");
 	json_close_array(&json);
 	json_word(&json, "dataset", "stripwatch.session");
-	json_time(&json, "start", facts->start_ns);
+	json_words(&json, "start", started);
 	json_time(&json, "end", facts->end_ns);
 	json_i64(&json, "duration", facts->end_ns - facts->start_ns);
 	json_close_object(&json);

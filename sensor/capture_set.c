@@ -66,6 +66,7 @@ struct capture_set {
 	size_t heap_count, heap_room;
 	size_t window_bytes; /* of each, while so many are open */
 	bool delivered;      /* the packet at the top was given out: its file moves on first */
+	bool alone;          /* ... and no other file has packets, or will */
 	struct interface_name *interfaces;
 	uint32_t interface_count;
 	struct capture_error error;
@@ -580,18 +581,19 @@ static enum capture_status deliver(struct capture_set *set, struct capture_packe
 enum capture_status capture_set_next(struct capture_set *set, struct capture_packet *packet)
 {
 	enum capture_status status = CAPTURE_PACKET;
-	if (set->stage != STAGE_MERGE)
+	if (set->alone) {
+		/* No other can come before it: it is read to where it is wanted. */
+		status = advance_top(set, packet);
+		if (status == CAPTURE_PACKET && set->heap_count == 1)
+			return deliver(set, packet);
+		set->alone = false;
+	} else if (set->stage != STAGE_MERGE) {
 		status = prepare(set);
-	if (status == CAPTURE_PACKET && set->delivered) {
+	} else if (set->delivered) {
 		const size_t open = set->heap_count;
-		/* One that no other can come before is read to where it is wanted. */
-		const bool alone = open == 1 && set->order_next == set->order_count;
-		status = advance_top(set, alone ? packet : &set->heap[0].packet);
-		if (status == CAPTURE_PACKET && set->heap_count == open) {
-			if (alone)
-				return deliver(set, packet);
+		status = advance_top(set, &set->heap[0].packet);
+		if (status == CAPTURE_PACKET && set->heap_count == open)
 			sift_down(set);
-		}
 	}
 	while (status == CAPTURE_PACKET && waiting_is_due(set))
 		status = open_waiting(set);
@@ -600,6 +602,7 @@ enum capture_status capture_set_next(struct capture_set *set, struct capture_pac
 	if (set->heap_count == 0)
 		return CAPTURE_END;
 	*packet = set->heap[0].packet;
+	set->alone = set->heap_count == 1 && set->order_next == set->order_count;
 	return deliver(set, packet);
 }
 
