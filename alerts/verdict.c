@@ -70,7 +70,7 @@ static bool refused(const struct session_facts *facts)
 static bool judge_plaintext_mail(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_MAIL) || facts->mails == 0)
+	if (facts->mails == 0)
 		return false;
 
 	const char *reason, *why;
@@ -117,7 +117,7 @@ static bool judge_plaintext_mail(const struct judging *judging, struct finding *
 static bool judge_plaintext_credentials(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_CREDENTIALS) || !facts->credentials_in_clear)
+	if (!facts->credentials_in_clear)
 		return false;
 	if (facts->auth_challenge_response) {
 		say(finding, "The client authenticated without TLS by challenge and response: the "
@@ -132,7 +132,7 @@ static bool judge_plaintext_credentials(const struct judging *judging, struct fi
 static bool judge_starttls_masked(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_MASKED) || !(facts->masked_offer || facts->masked_command))
+	if (!facts->masked_offer && !facts->masked_command)
 		return false;
 	/* A device that masks usually masks more than this one word. */
 	bool more = facts->greeting_masked || facts->masked_keywords > 1 ||
@@ -175,8 +175,7 @@ static bool judge_starttls_refused(const struct judging *judging, struct finding
 static bool judge_starttls_ignored(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_CLOSED) || facts->offered != TRI_TRUE ||
-	    facts->requested != TRI_FALSE || facts->masked_command ||
+	if (facts->offered != TRI_TRUE || facts->requested != TRI_FALSE || facts->masked_command ||
 	    facts->tls.established == TRI_TRUE)
 		return false;
 	if (facts->credentials_in_clear) {
@@ -224,8 +223,7 @@ static bool judge_tls_handshake_failed(const struct judging *judging, struct fin
 	};
 	const struct session_facts *facts = judging->facts;
 	size_t failure = (size_t)facts->tls_failure;
-	if (!reached(facts, MILESTONE_TLS_FAILED) || facts->starttls_code != 220 ||
-	    failure >= sizeof words / sizeof words[0] || words[failure].reason == NULL)
+	if (facts->starttls_code != 220 || failure >= sizeof words / sizeof words[0] || words[failure].reason == NULL)
 		return false;
 	say(finding, "The server agreed to STARTTLS, but TLS did not come up: ");
 	say(finding, words[failure].message);
@@ -251,7 +249,7 @@ static bool judge_plaintext_fallback(const struct judging *judging, struct findi
 static bool judge_ehlo_refused(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_EHLO_REFUSED) || facts->ehlo_refused == 0)
+	if (facts->ehlo_refused == 0)
 		return false;
 	bool known = judging->context->ehlo_accepted_before;
 	say(finding, "EHLO was refused");
@@ -270,7 +268,7 @@ static bool judge_ehlo_refused(const struct judging *judging, struct finding *fi
 static bool judge_starttls_injection(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_INJECTION) || facts->injection == 0)
+	if (facts->injection == 0)
 		return false;
 	if ((facts->injection & INJECTION_CLIENT_PIPELINED) != 0) {
 		say(finding, "Plaintext followed STARTTLS before the server's reply: commands are "
@@ -285,8 +283,6 @@ static bool judge_starttls_injection(const struct judging *judging, struct findi
 static bool judge_plaintext_in_tls(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_PLAINTEXT_IN_TLS))
-		return false;
 	if (facts->plaintext_in_tls_side == SIDE_CLIENT) {
 		say(finding, "The client's side of a TLS connection carried bytes that are no TLS "
 			     "record.");
@@ -304,8 +300,6 @@ static bool judge_plaintext_in_tls(const struct judging *judging, struct finding
 static bool judge_tcp_injection(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_CONFLICT))
-		return false;
 	if (facts->conflicts == 0) {
 		say(finding, "One side seemed to reset the connection and both went on: the reset "
 			     "was forged, by someone who wants to break or to hide the session.");
@@ -367,8 +361,7 @@ static bool judge_tls_weak(const struct judging *judging, struct finding *findin
 {
 	const struct session_facts *facts = judging->facts;
 	/* What failed was not negotiated: the peer may have declined just this. */
-	if (!reached(facts, MILESTONE_SERVER_HELLO) || !handshake_over(facts) ||
-	    facts->tls.established == TRI_FALSE || facts->tls.version == 0)
+	if (!handshake_over(facts) || facts->tls.established == TRI_FALSE || facts->tls.version == 0)
 		return false;
 	const struct tls_suite *suite = tls_suite_find(facts->tls.version, facts->tls.suite);
 	enum tls_weakness weakness = suite == NULL ? TLS_WEAKNESS_NONE : suite->weakness;
@@ -397,7 +390,7 @@ static bool judge_tls_weak(const struct judging *judging, struct finding *findin
 static bool judge_certificate_invalid(const struct judging *judging, struct finding *finding)
 {
 	const struct session_facts *facts = judging->facts;
-	if (!reached(facts, MILESTONE_CERTIFICATE) || !handshake_over(facts))
+	if (!handshake_over(facts))
 		return false;
 	uint32_t problems = facts->tls.certificate_problems;
 	if (judging->context->policy_demands_valid && judging->certificate != NULL &&
@@ -417,6 +410,24 @@ static bool judge_certificate_invalid(const struct judging *judging, struct find
 	return raise(finding, grave ? SEVERITY_HIGH : SEVERITY_LOW, CONFIDENCE_CERTAIN,
 		     certificate_problem_word(worst));
 }
+
+/* What a session must have reached, one of these, before the rule has anything to look at. */
+static const uint32_t occasions[RULE_COUNT] = {
+    [RULE_PLAINTEXT_MAIL] = MILESTONE_MAIL,
+    [RULE_PLAINTEXT_CREDENTIALS] = MILESTONE_CREDENTIALS,
+    [RULE_STARTTLS_MASKED] = MILESTONE_MASKED,
+    [RULE_STARTTLS_REFUSED] = MILESTONE_STARTTLS_REPLY,
+    [RULE_STARTTLS_IGNORED] = MILESTONE_CLOSED,
+    [RULE_TLS_HANDSHAKE_FAILED] = MILESTONE_TLS_FAILED,
+    [RULE_PLAINTEXT_FALLBACK] = UINT32_MAX, /* counted without a milestone of its own */
+    [RULE_EHLO_REFUSED] = MILESTONE_EHLO_REFUSED,
+    [RULE_STARTTLS_INJECTION] = MILESTONE_INJECTION,
+    [RULE_PLAINTEXT_IN_TLS] = MILESTONE_PLAINTEXT_IN_TLS,
+    [RULE_TCP_INJECTION] = MILESTONE_CONFLICT,
+    [RULE_TLS_DOWNGRADE] = MILESTONE_SERVER_HELLO | MILESTONE_TLS_ALERT,
+    [RULE_TLS_WEAK] = MILESTONE_SERVER_HELLO,
+    [RULE_CERTIFICATE_INVALID] = MILESTONE_CERTIFICATE,
+};
 
 static bool judge_rule(enum rule rule, const struct judging *judging, struct finding *finding)
 {
@@ -471,7 +482,7 @@ void verdict_judge(const struct session_facts *facts, const struct certificate_i
 	};
 	verdict->count = 0;
 	for (unsigned rule = 0; rule < RULE_COUNT; rule++) {
-		if ((already >> rule & 1) != 0)
+		if ((already >> rule & 1) != 0 || !reached(facts, occasions[rule]))
 			continue;
 		struct finding *finding = &verdict->findings[verdict->count];
 		finding->rule = (enum rule)rule;
