@@ -223,7 +223,8 @@ static bool judge_tls_handshake_failed(const struct judging *judging, struct fin
 	};
 	const struct session_facts *facts = judging->facts;
 	size_t failure = (size_t)facts->tls_failure;
-	if (facts->starttls_code != 220 || failure >= sizeof words / sizeof words[0] || words[failure].reason == NULL)
+	if (facts->starttls_code != 220 || failure >= sizeof words / sizeof words[0] ||
+	    words[failure].reason == NULL)
 		return false;
 	say(finding, "The server agreed to STARTTLS, but TLS did not come up: ");
 	say(finding, words[failure].message);
@@ -361,7 +362,8 @@ static bool judge_tls_weak(const struct judging *judging, struct finding *findin
 {
 	const struct session_facts *facts = judging->facts;
 	/* What failed was not negotiated: the peer may have declined just this. */
-	if (!handshake_over(facts) || facts->tls.established == TRI_FALSE || facts->tls.version == 0)
+	if (!handshake_over(facts) || facts->tls.established == TRI_FALSE ||
+	    facts->tls.version == 0)
 		return false;
 	const struct tls_suite *suite = tls_suite_find(facts->tls.version, facts->tls.suite);
 	enum tls_weakness weakness = suite == NULL ? TLS_WEAKNESS_NONE : suite->weakness;

@@ -60,7 +60,7 @@ enum parse_result tcp_parse(struct span ip_payload, uint32_t wire_len, struct tc
 	segment->urgent = bytes_u16(header + 18);
 	struct span options = span_head(ip_payload, header_len);
 	read_options(span_of(options.ptr + TCP_HEADER_MIN, options.len - TCP_HEADER_MIN), segment);
-	/* Without asking whether there is any: every other segment has none, nobody foresees which. */
+	/* Without asking whether there is any: every other segment has none. */
 	segment->payload = span_of(header + options.len, ip_payload.len - options.len);
 	segment->payload_len = wire_len - header_len;
 	segment->checked = ip_payload;

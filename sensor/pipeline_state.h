@@ -12,8 +12,8 @@
 /* What pipeline_next() goes on with. */
 enum pipeline_stage {
 	STAGE_IDLE,
-	STAGE_TIME, /* holds and connections whose time is over, before the packet is looked at */
-	STAGE_EVENT,   /* the packet is an event of its stream and nothing else */
+	STAGE_TIME,  /* holds and connections whose time is over, before the packet is looked at */
+	STAGE_EVENT, /* the packet is an event of its stream and nothing else */
 	STAGE_SEGMENT, /* the packet's segment is to be pushed */
 	STAGE_COPY,    /* ... and into another view of its connection */
 	STAGE_PULL,    /* its events */
@@ -60,9 +60,9 @@ struct pipeline {
 	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
-	bool out_of_line;  /* stream_fast() and stream_in_order() refused the packet already */
+	bool out_of_line; /* stream_fast() and stream_in_order() refused the packet already */
 	struct stream_event event; /* of the packet, in STAGE_EVENT */
-	struct flow *flow; /* under hand */
+	struct flow *flow;         /* under hand */
 	enum side side;
 	bool closing; /* its stream is being finished */
 	enum session_closed_by closed_by;

@@ -46,6 +46,7 @@ LIBRARIES = {
     "sqlite3.h": {"alerts/baseline_store.c": "the baseline", "alerts/baseline_rows.c": "its rows"},
     "zlib.h": {"sensor/decompress_gzip.c": "gzip"},
     "zstd": {"sensor/decompress_zstd.c": "zstd"},
+    "malloc.h": {"sensor/heap.c": "how glibc's heap is laid out"},
 }
 
 # Headers of the C library, POSIX and Linux. What is in neither list has no rule yet: a violation.
