@@ -193,15 +193,15 @@ static void ring_append(struct dialogue_ring *ring, struct dialogue *dialogue, e
 	if (need > ring->size)
 		return;
 	/* A line never wraps: the tail that is too short is passed over. */
-	size_t at = (size_t)(ring->written % ring->size);
-	if (ring->size - at < need) {
-		ring->written += ring->size - at;
-		at = 0;
+	if (ring->size - ring->at < need) {
+		ring->written += ring->size - ring->at;
+		ring->at = 0;
 	}
-	memcpy(ring->bytes + at, &header, sizeof header);
-	memcpy(ring->bytes + at + sizeof header, w->bytes, w->len);
+	memcpy(ring->bytes + ring->at, &header, sizeof header);
+	memcpy(ring->bytes + ring->at + sizeof header, w->bytes, w->len);
 	dialogue->last = ring->written + 1;
 	ring->written += need;
+	ring->at += need;
 }
 
 void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,

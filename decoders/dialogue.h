@@ -21,6 +21,7 @@ struct dialogue_ring {
 	uint8_t *bytes;
 	size_t size;      /* 0: keeps nothing */
 	uint64_t written; /* bytes ever written: the position of the next line */
+	size_t at;        /* that is, written modulo size: without a division for each line */
 	uint64_t evicted; /* lines that were overwritten before their session ended; counted on
 			     reading */
 };

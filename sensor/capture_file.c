@@ -240,8 +240,8 @@ enum capture_status capture_file_next(struct capture_file *file, size_t window_b
 		struct capture_record record;
 		const size_t len = capture_format_record(&file->format, held, &record);
 		if (len > 0) {
-			const size_t left = held.len - len;
-			memory_fetch(held.ptr + len, left < HEADERS ? left : HEADERS);
+			if (held.len - len >= HEADERS)
+				memory_fetch(held.ptr + len, HEADERS);
 			file->start += len;
 			file->offset += len;
 			fill_packet(file, &record, packet);
