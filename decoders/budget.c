@@ -9,15 +9,6 @@ void budget_init(struct budget *budget, size_t cap)
 	*budget = (struct budget){.cap = cap};
 }
 
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define KEEPS false
-#else
-#define KEEPS true
-#endif
-
 struct budget_kept {
 	struct budget_kept *next;
 };
@@ -29,7 +20,7 @@ _Static_assert(sizeof(struct budget_kept) <= SMALLEST, "the smallest block holds
 
 void budget_keep(struct budget *budget, uint32_t count)
 {
-	budget->keep = KEEPS ? count : 0;
+	budget->keep = count;
 }
 
 void budget_release(struct budget *budget)

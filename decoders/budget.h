@@ -45,8 +45,8 @@ void budget_init(struct budget *budget, size_t cap);
 
 /*
  * From now on, the first request, up to so many blocks of each size are kept: 32 KiB for each one
- * that count says. Call budget_release() in the end. A program that is built to find the use of
- * memory that was given back (AddressSanitizer) keeps none.
+ * that count says. Call budget_release() in the end. The use of a block that was given back and is
+ * kept is not found by who looks for that (AddressSanitizer).
  */
 void budget_keep(struct budget *budget, uint32_t count);
 

@@ -2,18 +2,10 @@
 #include "sensor/detector_pool.h"
 
 #include "decoders/application.h"
+#include "sensor/build_kind.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define LOOKS_FOR_LEAKS true
-#else
-#define LOOKS_FOR_LEAKS false
-#endif
 
 struct detector_pool {
 	/* Also while one is started: nDPI fills tables of the whole process with its first. */
@@ -45,7 +37,7 @@ void detector_pool_destroy(struct detector_pool *pool)
 
 void detector_pool_leave(struct detector_pool *pool)
 {
-	if (LOOKS_FOR_LEAKS)
+	if (FINDS_MISUSE)
 		detector_pool_destroy(pool);
 }
 

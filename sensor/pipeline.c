@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/pipeline_state.h"
 
+#include "sensor/build_kind.h"
 #include "sensor/detector_pool.h"
 #include "sensor/memory_fetch.h"
 #include "sensor/view.h"
@@ -19,7 +20,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	p->beat_ns = NO_BEAT;
 	budget_init(&p->budget, config->memory);
 	p->budget.reserve = config->memory / LIMIT_WAKE_PART;
-	budget_keep(&p->budget, LIMIT_KEPT_BLOCKS);
+	budget_keep(&p->budget, FINDS_MISUSE ? 0 : LIMIT_KEPT_BLOCKS);
 	stream_pool_init(&p->streams, &config->streams, &p->budget);
 	if (config->evidence_ring > 0) {
 		evidence_ring_init(&p->evidence, &p->budget, config->evidence_ring);

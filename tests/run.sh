@@ -171,6 +171,7 @@ for kind in "${kinds[@]}"; do
 		script "property/evasion.py" tests/property/evasion.py "$STRIPWATCH_ASAN"
 		script "property/workers.py" tests/property/workers.py "$STRIPWATCH"
 		script "property/floods.py" tests/property/floods.py "$STRIPWATCH"
+		script "property/heap.py" tests/property/heap.py "$STRIPWATCH"
 		for target in build/asan/tests/fuzz/fuzz_*; do
 			[ -x "$target" ] && [ -f "$target" ] || continue
 			corpus=tests/fuzz/corpus/${target##*/fuzz_}

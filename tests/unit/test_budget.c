@@ -111,8 +111,6 @@ Test(budget, keeps_what_is_given_back)
 	struct budget b;
 	budget_init(&b, 100000);
 	budget_keep(&b, 2);
-	if (b.keep == 0)
-		cr_skip("this build keeps nothing");
 	void *blocks[3];
 	for (size_t i = 0; i < 3; i++)
 		blocks[i] = budget_alloc(&b, 40);
