@@ -289,7 +289,9 @@ void run_free(struct run *run)
 	free(run->taps);
 	free(run->allowed);
 	crew_destroy(run->crew);
-	detector_pool_leave(run->detectors); /* the program ends with its run */
+	/* The program ends with its run. */
+	crew_leave(run->ended);
+	detector_pool_leave(run->detectors);
 	judge_destroy(run->judge);
 	(void)baseline_keeper_close(run->keeper);
 	policy_close(run->policy);
