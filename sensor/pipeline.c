@@ -581,6 +581,7 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 			break;
 		case STAGE_EVENT:
 			p->stage = STAGE_IDLE;
+			p->place.cause = CAUSE_PACKET;
 			event_take(p, p->flow, &p->event);
 			if (observe_progress(p, p->flow, o))
 				return true;
