@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/crew.h"
 
-#include "sensor/build_kind.h"
 #include "sensor/signals.h"
 #include "sensor/worker.h"
 
@@ -175,12 +174,6 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 		return crew;
 	crew_destroy(crew);
 	return NULL;
-}
-
-void crew_leave(struct crew *crew)
-{
-	if (crew != NULL && (FINDS_MISUSE || crew->pipeline == NULL))
-		crew_destroy(crew);
 }
 
 static struct batch *open_batch(struct crew *crew)

@@ -53,12 +53,6 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge);
 /* After crew_finish(), or without: then what was not judged yet is lost. NULL is allowed. */
 void crew_destroy(struct crew *crew);
 
-/*
- * The same behind crew_finish() where the process ends with it: threads end, memory goes back to
- * the system as a whole, without a walk through all of it. A build that looks for leaks walks.
- */
-void crew_leave(struct crew *crew);
-
 /* One frame. Its window, if it has one, is retained as long as a worker needs it. */
 void crew_frame(struct crew *crew, const struct captured_frame *frame);
 

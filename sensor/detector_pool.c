@@ -2,7 +2,6 @@
 #include "sensor/detector_pool.h"
 
 #include "decoders/application.h"
-#include "sensor/build_kind.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -33,12 +32,6 @@ void detector_pool_destroy(struct detector_pool *pool)
 	(void)pthread_mutex_destroy(&pool->lock);
 	free(pool->idle);
 	free(pool);
-}
-
-void detector_pool_leave(struct detector_pool *pool)
-{
-	if (FINDS_MISUSE)
-		detector_pool_destroy(pool);
 }
 
 struct application_detector *detector_pool_take(struct detector_pool *pool)

@@ -19,12 +19,6 @@ struct detector_pool *detector_pool_create(void);
 void detector_pool_destroy(struct detector_pool *pool);
 
 /*
- * The same where the process ends with it: its memory goes back to the system as a whole, which
- * nDPI needs some milliseconds to take apart. A build that looks for leaks takes it apart.
- */
-void detector_pool_leave(struct detector_pool *pool);
-
-/*
  * One for the caller alone, until it is given back; NULL when none can be started. Without a
  * pool (NULL) one is started each time, and taken apart when it is given back.
  */

@@ -57,8 +57,6 @@ bool run_begin_world(struct run *run, const char *name)
 		return false;
 	if (!baseline_keeper_load(run->keeper, judge_history(run->judge), run->kind == RUN_REPLAY))
 		run->complete = false;
-	crew_destroy(run->ended);
-	run->ended = NULL;
 	run->crew = crew_create(&run->crew_config, run->judge);
 	return run->crew != NULL;
 }
@@ -129,7 +127,7 @@ void run_end_world(struct run *run, uint64_t ordinal)
 		run->complete = false;
 
 	run_add_world(run, &run->past);
-	run->ended = run->crew;
+	crew_destroy(run->crew);
 	run->crew = NULL;
 }
 

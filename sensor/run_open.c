@@ -289,9 +289,7 @@ void run_free(struct run *run)
 	free(run->taps);
 	free(run->allowed);
 	crew_destroy(run->crew);
-	/* The program ends with its run. */
-	crew_leave(run->ended);
-	detector_pool_leave(run->detectors);
+	detector_pool_destroy(run->detectors);
 	judge_destroy(run->judge);
 	(void)baseline_keeper_close(run->keeper);
 	policy_close(run->policy);

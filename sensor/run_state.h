@@ -16,8 +16,7 @@ struct run {
 	enum run_kind kind;
 	struct log log;
 	struct crew_config crew_config;
-	struct crew *crew;  /* of the present world */
-	struct crew *ended; /* of the one before it */
+	struct crew *crew; /* of the present world */
 	struct judge *judge;
 	struct detector_pool *detectors;
 	struct certificate_anchors *anchors;
