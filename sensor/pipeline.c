@@ -352,77 +352,16 @@ static bool copy_push(struct pipeline *p, struct stream_event *event)
 	return first != NULL && !first->over && flow_push(p, first, src_end, STAGE_IDLE, event);
 }
 
-/* Behind an event: what needs no look is not to be delivered. */
-static void skip_on(struct flow *flow, const struct stream_event *event)
+/* One event of the stream under hand. True: the session has reached something new, *o tells. */
+static bool event_done(struct pipeline *p, const struct stream_event *event, struct observation *o)
 {
-	if (event->kind != STREAM_DATA && event->kind != STREAM_GAP)
-		return;
-	uint64_t skip = smtp_session_skippable(flow->session, event->side);
-	if (skip > 0)
-		stream_skip(&flow->stream, event->side, skip);
-}
-
-/* Takes an event that tells nothing of a session that is put away. False: it has to be woken. */
-static bool follow_event(struct pipeline *p, struct flow *flow, const struct stream_event *event)
-{
-	const unsigned side = 1U << event->side;
-	struct smtp_followed_next next;
-
-	if ((flow->settled & side) == 0 || event->kind != STREAM_DATA ||
-	    !tls_application_data(event->bytes, &next.skip)) {
-		if (!smtp_followed_event(flow->followed, &p->context, event, &next))
-			return false;
-		const unsigned others = flow->settled & ~side;
-		flow->settled = (others | (next.settled ? side : 0)) & 3U;
-	}
-	p->time_ns = event->time_ns;
-	p->ordinal = event->ordinal;
-	if (next.skip > 0)
-		stream_skip(&flow->stream, event->side, next.skip);
-	return true;
-}
-
-/* Gives out an observation if the session has reached something new. */
-static bool observe_progress(struct pipeline *p, struct flow *flow, struct observation *o)
-{
-	struct smtp_session *session = flow->session;
+	struct flow *flow = p->flow;
+	pipeline_session_event(p, flow, event);
+	const struct smtp_session *session = flow->session;
 	if (session == NULL || flow->over || flow->quiet ||
 	    session->facts.milestones == session->observed)
 		return false;
 	return pipeline_session_observe(p, flow, o);
-}
-
-/* One event of the stream under hand. */
-static void event_take(struct pipeline *p, struct flow *flow, const struct stream_event *event)
-{
-	if (flow->over)
-		return; /* given up at an event before this one */
-	if (flow->follows && follow_event(p, flow, event))
-		return;
-	if (event->kind != STREAM_FIN && event->kind != STREAM_RST && flow->session == NULL &&
-	    !pipeline_session_begin(p, flow))
-		return;
-	if (flow->session == NULL)
-		return;
-	p->time_ns = event->time_ns;
-	p->ordinal = event->ordinal;
-	pipeline_session_sides(flow);
-	if (flow->resumed && event->kind == STREAM_DATA && flow_is_dialogue(flow))
-		smtp_session_reset_forged(flow->session);
-	smtp_session_event(flow->session, &p->context, event);
-	pipeline_session_found(p, flow->session);
-	if (event->kind == STREAM_CONFLICT)
-		return;
-	for (unsigned i = 0; i < 2; i++) {
-		enum side side = (enum side)i;
-		if (flow->session->framing[side] == SMTP_FRAMING_TLS &&
-		    (flow->history_off & 1U << i) == 0) {
-			flow->history_off = (flow->history_off | 1U << i) & 3U;
-			stream_history(&p->streams, &flow->stream, side, false);
-		}
-	}
-	skip_on(flow, event);
-	pipeline_session_follow(p, flow);
 }
 
 /* What shunt() did with a packet. */
@@ -582,23 +521,18 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 		case STAGE_EVENT:
 			p->stage = STAGE_IDLE;
 			p->place.cause = CAUSE_PACKET;
-			event_take(p, p->flow, &p->event);
-			if (observe_progress(p, p->flow, o))
-				return true;
-			return false;
+			return event_done(p, &p->event, o);
 		case STAGE_SEGMENT:
 		case STAGE_COPY:
 			if (!(p->stage == STAGE_SEGMENT ? segment_push(p, &event)
 							: copy_push(p, &event)))
 				break;
-			event_take(p, p->flow, &event);
-			if (observe_progress(p, p->flow, o))
+			if (event_done(p, &event, o))
 				return true;
 			break;
 		case STAGE_PULL:
 			if (stream_pull(&p->streams, &p->flow->stream, &event)) {
-				event_take(p, p->flow, &event);
-				if (observe_progress(p, p->flow, o))
+				if (event_done(p, &event, o))
 					return true;
 				break;
 			}

@@ -4,6 +4,22 @@
 #include "sensor/pipeline_state.h"
 #include "sensor/view.h"
 
+/* Both sides said something. */
+static bool flow_is_dialogue(const struct flow *flow)
+{
+	return (flow->stream.flags[0] & flow->stream.flags[1] & STREAM_DELIVERED) != 0;
+}
+
+/* What TCP knows of the two sides, for what is to be told of the next event. */
+static void session_sides(struct flow *flow)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
+		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
+		smtp_session_side(flow->session, (enum side)side, seen, syn);
+	}
+}
+
 void pipeline_session_destroy(struct pipeline *p, struct smtp_session *session)
 {
 	if (session == NULL)
@@ -61,7 +77,11 @@ static bool flow_wake(struct pipeline *p, struct flow *flow)
 	return true;
 }
 
-void pipeline_session_follow(struct pipeline *p, struct flow *flow)
+/*
+ * Puts the session away when nothing is left to do but to follow its records and all that it
+ * came to was told. What the connection or the certificate knows as well is not kept twice.
+ */
+static void session_follow(struct pipeline *p, struct flow *flow)
 {
 	struct smtp_session *session = flow->session;
 	if (p->closing || session->facts.milestones != session->observed ||
@@ -117,7 +137,7 @@ static void session_refresh(struct flow *flow)
 		facts->packets[side] = flow->packets[side];
 		facts->bytes[side] = flow->bytes[side];
 	}
-	pipeline_session_sides(flow);
+	session_sides(flow);
 }
 
 static struct application_detector *detector(struct pipeline *p)
@@ -245,7 +265,8 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 	smtp_reach(session, MILESTONE_CERTIFICATE);
 }
 
-void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
+/* What an event brought to light and a library has to read. */
+static void session_found(struct pipeline *p, struct smtp_session *session)
 {
 	struct smtp_found *found = &p->found;
 	struct session_tls *tls = &session->facts.tls;
@@ -267,6 +288,72 @@ void pipeline_session_found(struct pipeline *p, struct smtp_session *session)
 	if (found->chain_len > 0)
 		read_chain(p, session);
 }
+
+/* ---- events ---- */
+
+/* Behind an event: what needs no look is not to be delivered. */
+static void skip_on(struct flow *flow, const struct stream_event *event)
+{
+	if (event->kind != STREAM_DATA && event->kind != STREAM_GAP)
+		return;
+	uint64_t skip = smtp_session_skippable(flow->session, event->side);
+	if (skip > 0)
+		stream_skip(&flow->stream, event->side, skip);
+}
+
+/* Takes an event that tells nothing of a session that is put away. False: it has to be woken. */
+static bool follow_event(struct pipeline *p, struct flow *flow, const struct stream_event *event)
+{
+	const unsigned side = 1U << event->side;
+	struct smtp_followed_next next;
+
+	if ((flow->settled & side) == 0 || event->kind != STREAM_DATA ||
+	    !tls_application_data(event->bytes, &next.skip)) {
+		if (!smtp_followed_event(flow->followed, &p->context, event, &next))
+			return false;
+		const unsigned others = flow->settled & ~side;
+		flow->settled = (others | (next.settled ? side : 0)) & 3U;
+	}
+	p->time_ns = event->time_ns;
+	p->ordinal = event->ordinal;
+	if (next.skip > 0)
+		stream_skip(&flow->stream, event->side, next.skip);
+	return true;
+}
+
+void pipeline_session_event(struct pipeline *p, struct flow *flow, const struct stream_event *event)
+{
+	if (flow->over)
+		return; /* given up at an event before this one */
+	if (flow->follows && follow_event(p, flow, event))
+		return;
+	if (event->kind != STREAM_FIN && event->kind != STREAM_RST && flow->session == NULL &&
+	    !pipeline_session_begin(p, flow))
+		return;
+	if (flow->session == NULL)
+		return;
+	p->time_ns = event->time_ns;
+	p->ordinal = event->ordinal;
+	session_sides(flow);
+	if (flow->resumed && event->kind == STREAM_DATA && flow_is_dialogue(flow))
+		smtp_session_reset_forged(flow->session);
+	smtp_session_event(flow->session, &p->context, event);
+	session_found(p, flow->session);
+	if (event->kind == STREAM_CONFLICT)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		enum side side = (enum side)i;
+		if (flow->session->framing[side] == SMTP_FRAMING_TLS &&
+		    (flow->history_off & 1U << i) == 0) {
+			flow->history_off = (flow->history_off | 1U << i) & 3U;
+			stream_history(&p->streams, &flow->stream, side, false);
+		}
+	}
+	skip_on(flow, event);
+	session_follow(p, flow);
+}
+
+/* ---- observations ---- */
 
 static void name_application(struct pipeline *p, struct smtp_session *session)
 {

@@ -75,39 +75,21 @@ struct pipeline {
 	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
 };
 
-/* Both sides said something. */
-static inline bool flow_is_dialogue(const struct flow *flow)
-{
-	return (flow->stream.flags[0] & flow->stream.flags[1] & STREAM_DELIVERED) != 0;
-}
-
 /*
  * Makes the session of a connection that has none, or takes up the one that was put away.
  * False, and counted, when out of memory; one that was put away is then given up.
  */
 bool pipeline_session_begin(struct pipeline *p, struct flow *flow);
 
-/*
- * Puts the session away when nothing is left to do but to follow its records and all that it
- * came to was told. What the connection or the certificate knows as well is not kept twice.
- */
-void pipeline_session_follow(struct pipeline *p, struct flow *flow);
-
 /* Gives back a session that was put away, without a word of it. */
 void pipeline_session_forget(struct pipeline *p, struct flow *flow);
 
-/* What TCP knows of the two sides, for what is to be told of the next event. */
-static inline void pipeline_session_sides(struct flow *flow)
-{
-	for (unsigned side = 0; side < 2; side++) {
-		bool seen = (flow->stream.flags[side] & STREAM_SEEN) != 0;
-		bool syn = (flow->stream.flags[side] & STREAM_SYN_SEEN) != 0;
-		smtp_session_side(flow->session, (enum side)side, seen, syn);
-	}
-}
-
-/* What an event brought to light and a library has to read. */
-void pipeline_session_found(struct pipeline *p, struct smtp_session *session);
+/*
+ * One event of the connection's stream, for its session: begins that, takes it up or puts it away
+ * as the event asks for. What it has reached then is told by pipeline_session_observe().
+ */
+void pipeline_session_event(struct pipeline *pipeline, struct flow *flow,
+			    const struct stream_event *event);
 
 /* Gives out an observation, if the session has a record. It has reached something new. */
 bool pipeline_session_observe(struct pipeline *p, struct flow *flow, struct observation *o);
