@@ -101,8 +101,7 @@ void json_put_hex(struct json *json, struct json_key key, const uint8_t *bytes, 
 void json_put_address(struct json *json, struct json_key key, const struct ip_addr *address)
 {
 	char text[IP_ADDR_TEXT];
-	(void)ip_addr_text(address, text);
-	json_put_word(json, key, text, strlen(text));
+	json_put_word(json, key, text, ip_addr_text(address, text));
 }
 
 static void add_utf16_escape(struct buffer *out, uint32_t unit)

@@ -44,9 +44,9 @@ struct budget {
 void budget_init(struct budget *budget, size_t cap);
 
 /*
- * From now on, the first request, up to so many blocks of each size are kept: 32 KiB for each one
- * that count says. Call budget_release() in the end. The use of a block that was given back and is
- * kept is not found by who looks for that (AddressSanitizer).
+ * To be called before the first request. Up to count blocks of each size are kept for the next
+ * request instead of being given back: at most 32 KiB for each one of count. budget_release() ends
+ * it. AddressSanitizer does not find the use of a block that was given back and is kept.
  */
 void budget_keep(struct budget *budget, uint32_t count);
 

@@ -9,7 +9,10 @@ struct line_header {
 	uint16_t side;
 };
 
-/* A line being put together, cut at its maximum. */
+/*
+ * A line being put together, cut at its maximum. Made for each line, so not cleared: what was not
+ * put is not read.
+ */
 struct line_writer {
 	uint8_t bytes[DIALOGUE_LINE_MAX];
 	size_t len;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SipHash-1-3: a hash that whoever lacks the key cannot aim. SipHash (Aumasson, Bernstein 2012)
- * with the rounds that its authors recommend for tables, where nobody sees a hash; so do Python,
- * Rust and Linux.
+ * with fewer rounds, for tables, where nobody sees a hash; as in Python (3.11 and later) and Rust.
  */
 #ifndef DECODERS_SIPHASH_H
 #define DECODERS_SIPHASH_H

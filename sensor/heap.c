@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((uintptr_t)2 << 20) /* on x86-64; of another size none would be asked for */
+#define HUGE_PAGE ((uintptr_t)2 << 20) /* with pages of 4 KiB; a larger one has no room */
 
 /* As it is without heap_reserve(), but no longer raised when a larger block is freed. */
 #define MMAP_THRESHOLD (128 * 1024)
