@@ -23,24 +23,62 @@ struct window {
 	uint32_t next; /* in the same bucket; NO_WINDOW at its end */
 };
 
-#define NO_WINDOW UINT32_MAX
+#define NO_WINDOW  UINT32_MAX
+
+#define ROOM_FIRST 64U /* it doubles: few windows lie close together */
 
 struct throttle {
 	struct throttle_options options;
 	struct throttle_counts counts;
 	struct budget *budget;
-	struct window *windows; /* a queue in a ring of options.capacity */
-	uint32_t *buckets;      /* newest window of each; bucket_count is a power of two */
-	uint32_t bucket_count;
+	struct window *windows; /* a queue in a ring */
+	uint32_t *buckets;      /* newest window of each */
+	uint32_t room;          /* windows of the ring, and buckets; a power of two */
 	uint32_t oldest, open;
 };
 
-static uint32_t bucket_count_for(uint32_t capacity)
+static void ring_free(struct throttle *throttle)
 {
-	uint32_t count = 16;
-	while (count < capacity && count < UINT32_C(1) << 30)
-		count *= 2;
-	return count;
+	budget_free(throttle->budget, throttle->windows, throttle->room * sizeof(struct window));
+	budget_free(throttle->budget, throttle->buckets, throttle->room * sizeof(uint32_t));
+}
+
+static uint32_t *bucket_of(const struct throttle *throttle, uint64_t hash)
+{
+	return &throttle->buckets[hash & (throttle->room - 1)];
+}
+
+/* Where the window stands that is the nth from the oldest. */
+static uint32_t place_of(const struct throttle *throttle, uint32_t nth)
+{
+	return (throttle->oldest + nth) & (throttle->room - 1);
+}
+
+/* A ring of twice the room, with the same windows. False when out of memory: it is as it was. */
+static bool ring_grow(struct throttle *throttle)
+{
+	const uint32_t open = throttle->open;
+	struct throttle grown = *throttle;
+
+	grown.room = throttle->room == 0 ? ROOM_FIRST : throttle->room * 2;
+	grown.oldest = 0;
+	grown.windows = budget_alloc(grown.budget, grown.room * sizeof(struct window));
+	grown.buckets = budget_alloc(grown.budget, grown.room * sizeof(uint32_t));
+	if (grown.windows == NULL || grown.buckets == NULL) {
+		ring_free(&grown);
+		return false;
+	}
+	memset(grown.buckets, 0xff, grown.room * sizeof(uint32_t));
+	for (uint32_t i = 0; i < open; i++) {
+		struct window *window = &grown.windows[i];
+		*window = throttle->windows[place_of(throttle, i)];
+		uint32_t *bucket = bucket_of(&grown, window->hash);
+		window->next = *bucket;
+		*bucket = i;
+	}
+	ring_free(throttle);
+	*throttle = grown;
+	return true;
 }
 
 struct throttle *throttle_create(struct budget *budget, const struct throttle_options *options)
@@ -52,17 +90,10 @@ struct throttle *throttle_create(struct budget *budget, const struct throttle_op
 	throttle->budget = budget;
 	if (throttle->options.capacity == 0)
 		throttle->options.capacity = 1;
-	throttle->bucket_count = bucket_count_for(throttle->options.capacity);
-	throttle->windows =
-	    budget_calloc(budget, throttle->options.capacity, sizeof *throttle->windows);
-	throttle->buckets =
-	    budget_calloc(budget, throttle->bucket_count, sizeof *throttle->buckets);
-	if (throttle->windows == NULL || throttle->buckets == NULL) {
+	if (!ring_grow(throttle)) {
 		throttle_destroy(throttle);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < throttle->bucket_count; i++)
-		throttle->buckets[i] = NO_WINDOW;
 	return throttle;
 }
 
@@ -70,14 +101,8 @@ void throttle_destroy(struct throttle *throttle)
 {
 	if (throttle == NULL)
 		return;
-	struct budget *budget = throttle->budget;
-	if (throttle->windows != NULL)
-		budget_free(budget, throttle->windows,
-			    throttle->options.capacity * sizeof *throttle->windows);
-	if (throttle->buckets != NULL)
-		budget_free(budget, throttle->buckets,
-			    throttle->bucket_count * sizeof *throttle->buckets);
-	budget_free(budget, throttle, sizeof *throttle);
+	ring_free(throttle);
+	budget_free(throttle->budget, throttle, sizeof *throttle);
 }
 
 const struct throttle_counts *throttle_counts(const struct throttle *throttle)
@@ -125,11 +150,6 @@ static uint64_t key_hash(const struct siphash_key *key, const struct throttle_ke
 	return siphash(key, span_of(bytes, len));
 }
 
-static uint32_t *bucket_of(const struct throttle *throttle, uint64_t hash)
-{
-	return &throttle->buckets[hash & (throttle->bucket_count - 1)];
-}
-
 static struct window *find(const struct throttle *throttle, uint64_t hash,
 			   const struct throttle_key *key)
 {
@@ -165,7 +185,7 @@ static bool close_oldest(struct throttle *throttle, struct alert *summary)
 	while (*link != index)
 		link = &throttle->windows[*link].next;
 	*link = window->next;
-	throttle->oldest = index + 1 == throttle->options.capacity ? 0 : index + 1;
+	throttle->oldest = place_of(throttle, 1);
 	throttle->open--;
 	if (window->count < 2)
 		return false;
@@ -219,12 +239,14 @@ bool throttle_offer(struct throttle *throttle, const struct alert *alert, struct
 		throttle->counts.folded++;
 		return false;
 	}
-	if (throttle->open == throttle->options.capacity) {
+	bool full = throttle->open == throttle->options.capacity;
+	if (!full && throttle->open == throttle->room)
+		full = !ring_grow(throttle);
+	if (full) {
 		throttle->counts.evicted++;
 		*evicted = close_oldest(throttle, summary);
 	}
-	uint32_t index =
-	    (uint32_t)(((uint64_t)throttle->oldest + throttle->open) % throttle->options.capacity);
+	uint32_t index = place_of(throttle, throttle->open);
 	uint32_t *bucket = bucket_of(throttle, hash);
 	throttle->windows[index] = (struct window){
 	    .hash = hash,

@@ -15,8 +15,8 @@
 #include "decoders/siphash.h"
 
 struct throttle_options {
-	int64_t window_ns;    /* 0: every alert goes out, none is folded */
-	uint32_t capacity;    /* windows that may be open at once, at least 1 */
+	int64_t window_ns; /* 0: every alert goes out, none is folded */
+	uint32_t capacity; /* windows that may be open at once, 1 .. 2^30; memory grows with them */
 	unsigned prefix_ipv4; /* bits of a client's network: 24 */
 	unsigned prefix_ipv6; /* 64 */
 	struct siphash_key key;
@@ -26,12 +26,12 @@ struct throttle_counts {
 	uint64_t passed;    /* alerts that went out at once */
 	uint64_t folded;    /* alerts that were counted only */
 	uint64_t summaries; /* summary alerts */
-	uint64_t evicted;   /* windows closed early because the table was full */
+	uint64_t evicted;   /* windows closed early because the table was full, or memory */
 };
 
 struct throttle;
 
-/* NULL when the budget, which outlives it, has no room for capacity windows. */
+/* NULL when out of memory. The budget outlives it. */
 struct throttle *throttle_create(struct budget *budget, const struct throttle_options *options);
 
 /* NULL is allowed. Open windows are dropped: see throttle_close(). */

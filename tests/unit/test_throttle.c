@@ -112,6 +112,65 @@ Test(throttle, full_table_closes_the_oldest_with_its_summary)
 }
 
 /* 100,000 kinds through a table for 1,000: each goes out at once, nothing is lost in the sums. */
+/* The nth alert of a kind of its own: the network tells. */
+static struct alert alert_of_network(uint32_t n, int64_t time)
+{
+	char client[32];
+	(void)snprintf(client, sizeof client, "10.%u.%u.1", n / 256, n % 256);
+	return alert_from(client, RULE_TLS_WEAK, "rc4", time);
+}
+
+Test(throttle, grows_with_its_windows)
+{
+	enum { COUNT = 1000 };
+	struct budget budget;
+	struct throttle *throttle = throttle_of(&budget, COUNT);
+	struct alert summary;
+	const size_t empty = budget.used;
+	/* So that the oldest is in the middle of the ring when that grows. */
+	for (uint32_t n = 0; n < 40; n++)
+		cr_expect(offer(throttle, alert_of_network(2000 + n, 0)));
+	cr_expect_not(throttle_close(throttle, 300 * SECOND, &summary), "nothing was folded");
+	cr_expect_eq(budget.used, empty, "few windows take no more");
+	for (uint32_t n = 0; n < COUNT; n++)
+		cr_expect(offer(throttle, alert_of_network(n, 300 * SECOND + n)));
+	cr_expect_gt(budget.used, 10 * empty);
+	for (uint32_t n = 0; n < COUNT; n++)
+		cr_expect_not(offer(throttle, alert_of_network(n, 400 * SECOND + n)));
+	cr_expect_eq(throttle_counts(throttle)->evicted, 0);
+	for (uint32_t n = 0; n < COUNT; n++) {
+		cr_assert(throttle_close(throttle, INT64_MAX, &summary));
+		cr_expect_eq(summary.first_ns, 300 * SECOND + n);
+		cr_expect_eq(summary.count, 2);
+	}
+	cr_expect_not(throttle_close(throttle, INT64_MAX, &summary));
+	throttle_destroy(throttle);
+	cr_expect_eq(budget.used, 0);
+}
+
+Test(throttle, closes_the_oldest_where_there_is_no_memory_to_grow)
+{
+	struct budget budget;
+	struct throttle *throttle = throttle_of(&budget, 1000);
+	struct alert summary;
+	bool evicted;
+	uint32_t n = 0;
+	budget.cap = budget.used;
+	while (throttle_counts(throttle)->evicted == 0) {
+		struct alert alert = alert_of_network(n++, SECOND);
+		cr_assert(throttle_offer(throttle, &alert, &summary, &evicted));
+		struct alert again = alert_of_network(0, SECOND);
+		if (n < 3)
+			cr_expect_not(throttle_offer(throttle, &again, &summary, &evicted));
+	}
+	cr_expect(evicted, "the first of all had folded two");
+	cr_expect_eq(summary.count, 3);
+	cr_expect_geq(n, 16);
+	cr_expect_lt(n, 1000);
+	throttle_destroy(throttle);
+	cr_expect_eq(budget.used, 0);
+}
+
 Test(throttle, hides_the_first_alert_of_no_kind)
 {
 	enum { KINDS = 100000, ROUNDS = 2 };
