@@ -8,33 +8,49 @@
 #include <malloc.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#define HUGE_PAGE ((uintptr_t)2 << 20) /* with pages of 4 KiB; a larger one has no room */
+/* From here on a block is mapped on its own: it may be a table of which little is used. */
+#define MAPPED (24 << 20)
 
-/* As it is without heap_reserve(), but no longer raised when a larger block is freed. */
-#define MMAP_THRESHOLD (128 * 1024)
-
-void heap_reserve(size_t size)
+void heap_follow(struct heap_reach *reach)
 {
-	if (size < 3 * HUGE_PAGE || size > INT32_MAX || mallopt(M_TRIM_THRESHOLD, (int)size) == 0)
+	char *end = sbrk(0);
+	if (end == reach->end)
 		return;
-	/* A block that comes from the heap's end, and leaves its place there for others. */
-	(void)mallopt(M_MMAP_THRESHOLD, (int)size);
-	char *stretch = malloc(size - HUGE_PAGE);
-	const uintptr_t past = (uintptr_t)stretch % HUGE_PAGE;
-	if (stretch != NULL)
-		(void)madvise(stretch + (past == 0 ? 0 : HUGE_PAGE - past), size - 2 * HUGE_PAGE,
-			      MADV_HUGEPAGE);
-	free(stretch);
-	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+	if (reach->end != NULL && end > reach->end) {
+		/* Its pages begin where the end was, or around it. */
+		const uintptr_t past = (uintptr_t)reach->end % (uintptr_t)sysconf(_SC_PAGESIZE);
+		char *begin = reach->end - past;
+		(void)madvise(begin, (size_t)(end - begin), MADV_HUGEPAGE);
+	}
+	reach->end = end;
+}
+
+void heap_begin(size_t step)
+{
+	if (step > INT32_MAX / 2 || mallopt(M_TOP_PAD, (int)step) == 0)
+		return;
+	(void)mallopt(M_TRIM_THRESHOLD, 2 * (int)step);
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED);
 	(void)mallopt(M_ARENA_MAX, 1);
+	/* More than is left of the 132 KiB that the heap began with: it grows. */
+	char *first = malloc(step / 32);
+	struct heap_reach reach = {.end = first};
+	heap_follow(&reach);
+	free(first);
 }
 
 #else
 
-void heap_reserve(size_t size)
+void heap_follow(struct heap_reach *reach)
 {
-	(void)size;
+	(void)reach;
+}
+
+void heap_begin(size_t step)
+{
+	(void)step;
 }
 
 #endif

@@ -128,11 +128,10 @@
 #define LIMIT_JA3_TEXTS 128
 #define LIMIT_JA3_TEXT  384 /* bytes of one; few are longer */
 
-/*
- * The heap's first stretch, of huge pages (heap.h): what a thousand sessions at a time take, and
- * less than the largest tables, of which little is used and which are better off elsewhere.
- */
-#define LIMIT_HEAP (24U << 20)
+/* By which the heap grows, as addresses (heap.h): where two steps meet, pages are small. */
+#define LIMIT_HEAP_STEP (64U << 20)
+/* Packets after which it is looked at again: they take a megabyte at most. */
+#define LIMIT_HEAP_PACKETS 1024U
 
 /* What the judge keeps: open sessions that raised something, windows of suppression. */
 #define LIMIT_JUDGE_MEMORY (256U << 20)

@@ -49,7 +49,7 @@ int main(int argc, char **argv)
 	int status = STATUS_WRONG_USE;
 
 	leave_no_core();
-	heap_reserve(LIMIT_HEAP);
+	heap_begin(LIMIT_HEAP_STEP);
 	bool parsed = options_parse(&options, argc, (const char *const *)argv, stderr);
 	/* The options own copies: a password in a URL has no place in the process list. */
 	for (int i = 1; i < argc; i++)

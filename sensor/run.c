@@ -3,6 +3,7 @@
 
 #include "decoders/link.h"
 #include "sensor/delivery.h"
+#include "sensor/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,8 @@ __attribute__((noinline)) static uint64_t aggregated_frames(struct run *run,
 uint64_t run_frame(struct run *run, const struct captured_frame *frame)
 {
 	run->last_packet_ns = frame->time_ns;
+	if (frame->ordinal % LIMIT_HEAP_PACKETS == 0)
+		heap_follow(&run->heap);
 	if (frame->link_type != LINKTYPE_ETHERNET) {
 		uint64_t end = aggregated_frames(run, frame);
 		if (end != frame->ordinal)

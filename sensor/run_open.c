@@ -310,6 +310,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	run->complete = true;
 	run->started_ns = now_ns();
 	run->last_packet_ns = INT64_MIN;
+	heap_follow(&run->heap);
 	/* --quiet says nothing of warnings; who asks for more than these by --log-level gets it. */
 	enum log_level level = (enum log_level)options->log_level;
 	log_init(&run->log, stderr, options->quiet && level == LOG_WARNING ? LOG_ERROR : level);

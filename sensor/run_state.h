@@ -5,6 +5,7 @@
 
 #include "sensor/baseline_keeper.h"
 #include "sensor/crew.h"
+#include "sensor/heap.h"
 #include "sensor/judge.h"
 #include "sensor/report_file.h"
 #include "sensor/run.h"
@@ -36,6 +37,7 @@ struct run {
 	struct counters past;           /* of the worlds that are over, without the judge's */
 	int64_t started_ns;             /* by the host's clock */
 	int64_t last_packet_ns;         /* packet time, INT64_MIN before the first */
+	struct heap_reach heap;
 };
 
 /* Frees the run and all it owns, but its sinks. */
