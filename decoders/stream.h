@@ -244,6 +244,16 @@ void stream_finish(struct stream_pool *pool, struct stream *stream, int64_t now_
  */
 void stream_history(struct stream_pool *pool, struct stream *stream, enum side side, bool keep);
 
+/*
+ * How far a segment stands from where its side goes on, in bytes either way; UINT32_MAX when
+ * nothing is known of where that is.
+ */
+uint32_t stream_distance(const struct stream *stream, enum side from,
+			 const struct tcp_segment *segment);
+
+/* Both sides were seen, and none of them has begun to end it. */
+bool stream_under_way(const struct stream *stream);
+
 /* Both FINs or a RST were seen. */
 static inline bool stream_closed(const struct stream *stream)
 {

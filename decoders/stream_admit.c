@@ -50,6 +50,26 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 	return SYN_IGNORED;
 }
 
+uint32_t stream_distance(const struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	enum side o = side_other(x);
+	int64_t away;
+
+	if (has_flag(s, x, STREAM_KNOWN))
+		away = seq_diff(segment->seq, s->side[x].next);
+	else if ((segment->flags & TCP_ACK) != 0 && has_flag(s, o, STREAM_KNOWN))
+		away = seq_diff(segment->ack, s->side[o].next);
+	else
+		return UINT32_MAX;
+	return (uint32_t)(away < 0 ? -away : away);
+}
+
+bool stream_under_way(const struct stream *s)
+{
+	const unsigned both = s->flags[0] & s->flags[1], any = s->flags[0] | s->flags[1];
+	return (both & STREAM_SEEN) != 0 && (any & (STREAM_FIN_SEEN | STREAM_RST_SEEN)) == 0;
+}
+
 static void open_side(struct stream *s, enum side x, const struct tcp_segment *segment)
 {
 	start_at(s, x, segment->seq + 1);

@@ -211,7 +211,7 @@ static void slot_insert(struct flow_table *table, struct flow *flow, uint32_t in
 {
 	int64_t second = due_ns / SLOT_NS + 1;
 	uint32_t slot = (uint32_t)((uint64_t)second % SLOTS);
-	flow->slot = (uint16_t)slot;
+	flow->slot = slot & 0x7fffU;
 	flow->earlier = FLOW_NONE;
 	flow->later = table->slots[slot];
 	if (flow->later != FLOW_NONE)
@@ -231,7 +231,8 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 
 int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
-	bool alive = (flow->session != NULL || flow->follows) && !flow->over;
+	bool alive = (flow->session != NULL || flow->follows) && !flow->over &&
+		     flow->key.view != FLOW_VIEW_ASIDE;
 	return flow->last_ns + flow->lag_ms * INT64_C(1000000) +
 	       (alive ? table->limits.idle_ns : table->limits.half_open_ns);
 }
@@ -243,6 +244,13 @@ static uint32_t lag_ms(int64_t time_ns, int64_t clock_ns)
 		return 0;
 	uint64_t ms = ((uint64_t)clock_ns - (uint64_t)time_ns + 999999) / 1000000;
 	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static void bucket_enter(struct flow_table *table, struct flow *flow, uint32_t index)
+{
+	uint32_t *bucket = bucket_of(table, flow);
+	flow->chain = *bucket;
+	*bucket = index;
 }
 
 struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int64_t time_ns,
@@ -268,22 +276,50 @@ struct flow *flow_add(struct flow_table *table, const struct flow_key *key, int6
 	if (table->count > table->counters.peak)
 		table->counters.peak = table->count;
 	buckets_grow(table);
-	uint32_t *bucket = bucket_of(table, flow);
-	flow->chain = *bucket;
-	*bucket = index;
+	bucket_enter(table, flow, index);
 	if (table->limits.trails)
 		*flow_trail(table, flow) = (struct evidence_trail){.last = 0};
 	slot_insert(table, flow, index, flow_due(table, flow));
 	return flow;
 }
 
-void flow_remove(struct flow_table *table, struct flow *flow)
+/* Returns its index. */
+static uint32_t bucket_leave(struct flow_table *table, struct flow *flow)
 {
 	uint32_t index = flow_index(table, flow);
 	uint32_t *link = bucket_of(table, flow);
 	while (*link != index)
 		link = &flow_at(table, *link)->chain;
 	*link = flow->chain;
+	return index;
+}
+
+struct flow *flow_aside(const struct flow_table *table, const struct flow_key *key)
+{
+	struct flow_key aside = *key;
+	aside.view = FLOW_VIEW_ASIDE;
+	return flow_find(table, &aside);
+}
+
+bool flow_set_aside(struct flow_table *table, struct flow *flow)
+{
+	if (flow->key.view == FLOW_VIEW_ASIDE || flow_aside(table, &flow->key) != NULL)
+		return false;
+	uint32_t index = bucket_leave(table, flow);
+	flow->key.view = FLOW_VIEW_ASIDE;
+	bucket_enter(table, flow, index);
+	if (flow->slot != SLOT_DUE) {
+		/* What is due already comes with the next slot. */
+		const int64_t due = flow_due(table, flow), soonest = table->clock_slot * SLOT_NS;
+		slot_unlink(table, flow);
+		slot_insert(table, flow, index, due > soonest ? due : soonest);
+	}
+	return true;
+}
+
+void flow_remove(struct flow_table *table, struct flow *flow)
+{
+	uint32_t index = bucket_leave(table, flow);
 	if (flow->slot != SLOT_DUE)
 		slot_unlink(table, flow);
 	flow->chain = table->free_head;

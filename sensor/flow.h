@@ -30,7 +30,8 @@ struct flow {
 	bool resumed : 1;   /* goes on behind a reset that was told as the end of another session */
 	uint8_t history_off : 2; /* bit per side: stream_history() was told */
 	uint8_t settled : 2;     /* bit per side, while follows: smtp_followed_next.settled */
-	uint16_t slot;           /* of the timer wheel */
+	uint16_t slot : 15;      /* of the timer wheel */
+	uint16_t beside : 1;     /* another of the same endpoints may be set aside */
 	int64_t last_ns;
 	struct smtp_session *session; /* from the first payload on; NULL while follows */
 
@@ -52,14 +53,16 @@ struct flow {
 
 _Static_assert(sizeof(struct flow) == 192, "whole lines of a cache");
 
-#define FLOW_NONE UINT32_MAX
+#define FLOW_NONE       UINT32_MAX
+
+#define FLOW_VIEW_ASIDE 65534U /* flow_key.view of one that was set aside; of no interface */
 
 struct flow_table;
 
 struct flow_limits {
 	uint32_t max_flows;
 	int64_t idle_ns;      /* of an established connection */
-	int64_t half_open_ns; /* of one without payload, and of one that is over */
+	int64_t half_open_ns; /* of one without payload, that is over, or was set aside */
 	bool trails;          /* evidence is kept: each connection has a trail */
 };
 
@@ -106,6 +109,15 @@ struct evidence_trail *flow_trail(const struct flow_table *table, const struct f
 struct flow *flow_oldest(struct flow_table *table);
 
 void flow_remove(struct flow_table *table, struct flow *flow);
+
+/*
+ * Its endpoints have opened another connection, and this one may go on all the same: from now on
+ * it is found by flow_aside() alone. False: nothing happened, another one of them is aside.
+ */
+bool flow_set_aside(struct flow_table *table, struct flow *flow);
+
+/* The one of these endpoints that was set aside, or NULL. */
+struct flow *flow_aside(const struct flow_table *table, const struct flow_key *key);
 
 /*
  * The clock went on to now_ns. Gives out the connections whose time is over, one at a time,

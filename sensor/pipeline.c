@@ -235,6 +235,37 @@ static void session_fetch(const struct smtp_session *session)
 }
 
 /*
+ * The endpoints have opened another connection while this one was under way. They have forgotten
+ * this one, or it goes on: the other one is that of a proxy that stands between them and uses the
+ * client's address and port, or was forged so that this one is lost from sight. True: it may go on.
+ */
+static bool set_aside(struct pipeline *p, struct flow *flow)
+{
+	if (p->packet->interface != 0 || !stream_under_way(&flow->stream) ||
+	    !flow_set_aside(p->flows, flow))
+		return false;
+	p->beside = true;
+	return true;
+}
+
+/* Which of two connections of the same endpoints a segment is of: the one it stands closer to. */
+static struct flow *nearer(struct pipeline *p, struct flow *flow, const struct tcp_segment *segment,
+			   uint8_t src_end)
+{
+	struct flow *aside = flow_aside(p->flows, &flow->key);
+	if (aside == NULL) {
+		flow->beside = 0;
+		return flow;
+	}
+	enum side side = src_end == aside->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	uint32_t away = stream_distance(&aside->stream, side, segment);
+	side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	return away <= LIMIT_ASIDE_BYTES && away < stream_distance(&flow->stream, side, segment)
+		   ? aside
+		   : flow;
+}
+
+/*
  * Pushes the segment under hand into a connection; then the stage goes on with resume.
  * True: *event is all that comes of it.
  */
@@ -262,7 +293,10 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	}
 	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
 	    STREAM_NEW_CONNECTION) {
-		close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
+		if (set_aside(p, flow))
+			p->stage = STAGE_SEGMENT;
+		else
+			close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
 		return false;
 	}
 	count_segment(flow, side, segment);
@@ -313,7 +347,12 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 		choice.flow = find_shown(p);
 	else
 		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
+	if (choice.flow != NULL && choice.flow->beside) {
+		choice.flow = nearer(p, choice.flow, segment, src_end);
+		choice.key = choice.flow->key;
+	}
 	struct flow *flow = choice.flow;
+	const bool beside = p->beside || (flow != NULL && flow->beside);
 	const bool resumed = flow != NULL && flow->over && goes_on(flow, src_end, segment);
 	const uint8_t client_end = flow != NULL ? flow->client_end : 0;
 	if (flow != NULL && flow->over) {
@@ -329,6 +368,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 		if (flow == NULL)
 			return false;
 		flow->quiet = choice.quiet;
+		flow->beside = beside;
+		p->beside = false;
 		if (interface != 0)
 			view_note(flow, src_end, interface);
 		if (choice.first != NULL)

@@ -169,6 +169,7 @@ for kind in "${kinds[@]}"; do
 		script "property/run.py, fixed seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60 --seed 1
 		script "property/run.py, fresh seed" tests/property/run.py "$STRIPWATCH_ASAN" --cases 60
 		script "property/evasion.py" tests/property/evasion.py "$STRIPWATCH_ASAN"
+		script "property/beside.py" tests/property/beside.py "$STRIPWATCH_ASAN"
 		script "property/workers.py" tests/property/workers.py "$STRIPWATCH"
 		script "property/floods.py" tests/property/floods.py "$STRIPWATCH"
 		script "property/heap.py" tests/property/heap.py "$STRIPWATCH"

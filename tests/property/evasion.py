@@ -224,6 +224,10 @@ def finish(**how):
 	return before(lambda p: [Packet(p.side, p.seq, p.ack, FIN | ACK, b"", **how)])
 
 
+def handshake(client, server):
+	return [Packet(CLIENT, client, 0, SYN), Packet(SERVER, server, client + 1, SYN | ACK), Packet(CLIENT, client + 1, server + 1, ACK)]
+
+
 TRICKS = {
 	"forged bytes, bad checksum, first": with_payload(before(lambda p: forged(p, bad_checksum=True))),
 	"forged bytes, bad checksum, later": with_payload(behind(lambda p: forged(p, bad_checksum=True))),
@@ -259,6 +263,8 @@ TRICKS = {
 	"SYN, other sequence number": before(lambda p: [Packet(CLIENT, 77777, 0, SYN)]),
 	"SYN in the window": before(lambda p: [Packet(p.side, p.seq, 0, SYN)]),
 	"SYN with data": before(lambda p: [Packet(p.side, p.seq, 0, SYN, b"XXXX\r\n")]),
+	"another handshake": before(lambda p: handshake(77777, 99999)),
+	"another handshake, far off": before(lambda p: handshake(3 << 30, 2 << 30)),
 	"SYN-ACK, other sequence number": before(lambda p: [Packet(SERVER, 99999, 12345, SYN | ACK)]),
 	"no flags": before(lambda p: [Packet(p.side, p.seq, p.ack, 0, other(b"QUIT\r\n"))]),
 	"all flags": before(lambda p: [Packet(p.side, p.seq, p.ack, 0x3F, other(b"QUIT\r\n"))]),

@@ -132,3 +132,44 @@ Test(flow, what_is_used_meanwhile_stays)
 	flow_remove(table, flow);
 	flow_table_destroy(table);
 }
+
+/* ---- endpoints that open another connection ---- */
+
+Test(flow, one_that_is_set_aside_is_found_as_such_and_ends_sooner)
+{
+	const struct siphash_key secret = {.k0 = 3, .k1 = 4};
+	struct budget budget;
+	budget_init(&budget, 64 << 20);
+	struct flow_table *table = flow_table_create(&budget, &limits, &secret);
+	const struct flow_key key = key_of(1), other = key_of(2);
+	struct smtp_session *session = (void *)&budget; /* alive: not looked at */
+	cr_assert_null(flow_expired(table, 0));
+
+	struct flow *first = flow_add(table, &key, 0, 0);
+	first->session = session;
+	cr_assert_null(flow_expired(table, 400 * SECOND), "it has an hour");
+	cr_assert_not_null(flow_add(table, &other, 400 * SECOND, 400 * SECOND));
+	cr_expect_null(flow_aside(table, &key));
+	cr_assert(flow_set_aside(table, first));
+	cr_expect_null(flow_find(table, &key));
+	cr_expect_eq(flow_aside(table, &key), first);
+	cr_expect_null(flow_aside(table, &other));
+	cr_expect_not(flow_set_aside(table, first), "it is");
+
+	struct flow *second = flow_add(table, &key, 400 * SECOND, 400 * SECOND);
+	second->session = session;
+	cr_expect_eq(flow_find(table, &key), second);
+	cr_expect_not(flow_set_aside(table, second), "there is one already");
+	cr_expect_eq(flow_find(table, &key), second);
+
+	/* Its time is over already; the second has another one. */
+	cr_expect_eq(flow_expired(table, 402 * SECOND), first);
+	flow_remove(table, first);
+	cr_expect_null(flow_expired(table, 699 * SECOND));
+	flow_remove(table, flow_find(table, &other));
+	cr_expect_null(flow_aside(table, &key));
+	cr_expect_eq(flow_find(table, &key), second);
+	flow_remove(table, second);
+	flow_table_destroy(table);
+	cr_expect_eq(budget.used, 0);
+}
