@@ -116,7 +116,7 @@ bool alert_write_cef(const struct alert *alert, const struct record_origin *orig
 		     struct buffer *out)
 {
 	const struct rule_info *rule = rule_info(alert->finding.rule);
-	const char *tap = record_tap_name(origin, alert->session.tap);
+	const char *interface = record_interface_name(origin, alert->session.tap);
 	size_t start = out->len;
 
 	buffer_add_text(out, "CEF:0|" CEF_VENDOR "|" CEF_PRODUCT "|");
@@ -142,8 +142,8 @@ bool alert_write_cef(const struct alert *alert, const struct record_origin *orig
 		add_name(out, "dhost", session_facts_text(facts, TEXT_SERVER_NAME),
 			 origin->show_addresses);
 	}
-	if (tap != NULL)
-		add_text(out, "deviceInboundInterface", tap);
+	if (interface != NULL)
+		add_text(out, "deviceInboundInterface", interface);
 	add_text(out, "cs1Label", "Confidence");
 	add_text(out, "cs1", confidence_word(alert->finding.confidence));
 	if (alert->finding.scope != NULL) {

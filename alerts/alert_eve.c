@@ -128,13 +128,13 @@ static void add_own(struct json *json, const struct alert *alert)
 void alert_add_eve(struct json *json, const struct alert *alert, const struct record_origin *origin,
 		   struct digester *digester)
 {
-	const char *tap = record_tap_name(origin, alert->session.tap);
+	const char *interface = record_interface_name(origin, alert->session.tap);
 	json_open_object(json, NULL);
 	add_timestamp(json, "timestamp", alert->time_ns);
 	json_word(json, "event_type", "alert");
 	json_text(json, "host", span_str(origin->sensor));
-	if (tap != NULL)
-		json_text(json, "in_iface", span_str(tap));
+	if (interface != NULL)
+		json_text(json, "in_iface", span_str(interface));
 	if (origin->input != NULL)
 		json_text(json, "pcap_filename", span_str(origin->input));
 	add_endpoints(json, alert, digester);

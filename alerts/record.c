@@ -22,6 +22,12 @@ const char *record_tap_name(const struct record_origin *origin, uint32_t tap)
 	return tap < origin->tap_count ? origin->taps[tap] : NULL;
 }
 
+const char *record_interface_name(const struct record_origin *origin, uint32_t tap)
+{
+	const char *name = record_tap_name(origin, tap);
+	return name != NULL ? name : origin->interface;
+}
+
 static void add_tri(struct json *json, const char *key, enum tri value)
 {
 	if (value == TRI_UNKNOWN)
@@ -149,11 +155,11 @@ static void add_observer(struct json *json, const struct record_origin *origin, 
 	json_word(json, "vendor", "stripwatch");
 	json_word(json, "product", "stripwatch");
 	json_word(json, "version", origin->version);
-	const char *tap_name = record_tap_name(origin, tap);
-	if (tap_name != NULL) {
+	const char *interface = record_interface_name(origin, tap);
+	if (interface != NULL) {
 		json_open_object(json, "ingress");
 		json_open_object(json, "interface");
-		json_text(json, "name", span_str(tap_name));
+		json_text(json, "name", span_str(interface));
 		json_close_object(json);
 		json_close_object(json);
 	}

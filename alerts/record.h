@@ -25,6 +25,7 @@ struct record_origin {
 	const char *sensor;      /* observer.name */
 	const char *version;     /* observer.version: of this program */
 	const char *input;       /* the file, where each is a world of its own; or NULL */
+	const char *interface;   /* the only one that is watched; or NULL */
 	const char *const *taps; /* names by session_facts.tap; NULL where there is one only */
 	size_t tap_count;
 	bool show_addresses; /* local parts of envelope addresses, off: "[redacted]" */
@@ -42,6 +43,9 @@ struct session_identity session_identity_of(const struct session_facts *facts);
 
 /* The name of the session's tap, or NULL. */
 const char *record_tap_name(const struct record_origin *origin, uint32_t tap);
+
+/* The same, or that of the only interface. */
+const char *record_interface_name(const struct record_origin *origin, uint32_t tap);
 
 /*
  * Writes the record of a session that is over. raised: the rules it raised, a

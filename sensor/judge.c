@@ -133,6 +133,7 @@ struct judge *judge_create(const struct judge_config *config)
 	judge->origin = (struct record_origin){
 	    .sensor = config->sensor,
 	    .version = STRIPWATCH_VERSION,
+	    .interface = config->interface,
 	    .show_addresses = config->show_addresses,
 	    .taps = config->taps,
 	    .tap_count = config->tap_count,

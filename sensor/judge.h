@@ -18,7 +18,8 @@
 #include "decoders/siphash.h"
 
 struct judge_config {
-	const char *sensor; /* observer.name */
+	const char *sensor;    /* observer.name */
+	const char *interface; /* the only one that is watched; or NULL */
 	bool show_addresses;
 	enum alert_format format;
 	uint32_t disabled;                 /* set of rules that are never raised */

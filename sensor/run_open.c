@@ -46,11 +46,20 @@ static bool read_allowed(struct run *run, char *error, size_t size)
 	return true;
 }
 
+/* Where there are several, each is a tap or an interface with a name of its own. */
+static const char *only_interface(const struct run *run)
+{
+	const struct options *options = run->options;
+	bool one = run->kind == RUN_WATCH && options->interfaces.count == 1;
+	return one && options->taps.count == 0 ? options->interfaces.items[0] : NULL;
+}
+
 static struct judge *make_judge(struct run *run)
 {
 	const struct options *options = run->options;
 	struct judge_config config = {
 	    .sensor = options->sensor,
+	    .interface = only_interface(run),
 	    .show_addresses = options->show_addresses,
 	    .format = options->alert_format == 0 ? ALERT_FORMAT_ECS
 						 : (enum alert_format)(options->alert_format - 1),

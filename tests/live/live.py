@@ -110,6 +110,9 @@ def watch_vector(lab, program, scratch):
 		status = watch.stop()
 	check(status == 0, f"exit status {status} on SIGTERM")
 	check(len(json_lines(watch.sessions_path)) == 1, "one session, one record")
+	for document in json_lines(watch.sessions_path) + json_lines(watch.alerts_path):
+		observer = document["observer"]
+		check(observer.get("ingress") == {"interface": {"name": "c0"}}, f"the interface: {observer}")
 	check("drop" in watch.log().lower(), f"the closing summary does not speak of drops: {watch.log()!r}")
 
 

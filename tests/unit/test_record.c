@@ -162,6 +162,7 @@ Test(record, golden_upgraded)
 	fill_upgraded(bench);
 	bench->origin.taps = taps;
 	bench->origin.tap_count = 2;
+	bench->origin.interface = "not this one";
 	bench->facts.tap = 1;
 	cr_assert(record_write(&bench->origin, bench->digester, &bench->facts, &bench->certificate,
 			       1U << RULE_CERTIFICATE_INVALID, &bench->out));
@@ -175,6 +176,7 @@ Test(record, golden_plaintext)
 	fill_plaintext(bench);
 	bench->facts.milestones |= MILESTONE_CLOSED;
 	bench->origin.input = "captures/one.pcap";
+	bench->origin.interface = "eth0";
 	cr_assert(record_write(&bench->origin, bench->digester, &bench->facts, NULL,
 			       1U << RULE_PLAINTEXT_MAIL | 1U << RULE_STARTTLS_IGNORED,
 			       &bench->out));
