@@ -222,7 +222,7 @@ def check_generated(name, text, before, after, wanted):
 
 
 def check_mentions(name, text, options):
-    known = {o.name for o in options} | {"version", "help", "update", "self-test", "tests"}
+    known = {o.name for o in options} | {"version", "help", "update", "self-test", "tests", "install", "prefix"}
     for mention in sorted(set(re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])", text)) - known):
         yield f"{name}: --{mention} is no option"
 
