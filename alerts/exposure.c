@@ -62,10 +62,15 @@ void exposure_learn(struct client_exposure *exposure, const struct session_facts
 		exposure->sessions++;
 	if (day > exposure->day) {
 		exposure->day = day;
+		exposure->day_first_s = time_s;
 		exposure->day_sessions = 0;
 	}
-	if (exposure->day_sessions < UINT32_MAX)
-		exposure->day_sessions++;
+	if (day == exposure->day) {
+		if (time_s < exposure->day_first_s)
+			exposure->day_first_s = time_s;
+		if (exposure->day_sessions < UINT32_MAX)
+			exposure->day_sessions++;
+	}
 	exposure_add_server(exposure, &facts->server);
 	exposure_add_word(exposure->mechanisms, sizeof exposure->mechanisms,
 			  session_facts_text(facts, TEXT_AUTH_MECHANISM));
@@ -106,8 +111,8 @@ void exposure_day_add(struct exposure_day *day, const struct client_exposure *ex
 {
 	day->clients++;
 	day->sessions += exposure->day_sessions;
-	if (day->first_s == 0 || exposure->last_s < day->first_s)
-		day->first_s = exposure->last_s;
+	if (day->first_s == 0 || exposure->day_first_s < day->first_s)
+		day->first_s = exposure->day_first_s;
 	if (exposure->last_s > day->last_s)
 		day->last_s = exposure->last_s;
 	unsigned at = day->row_count;

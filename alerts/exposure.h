@@ -24,6 +24,7 @@ struct client_exposure {
 	int64_t first_s, last_s;
 	uint32_t sessions; /* in which bytes of a credential went in the clear */
 	int64_t day;       /* of last_s, in days since 1970 */
+	int64_t day_first_s;
 	uint32_t day_sessions;
 	bool servers_more; /* there were more */
 	uint8_t server_count;

@@ -395,6 +395,7 @@ static void remember_failure(struct history *history, const struct observation *
 	    .time_ns = observation->time_ns,
 	    .start_ns = facts->start_ns,
 	    .session = facts->id,
+	    .client_port = facts->client.port,
 	    .refused = refused,
 	};
 }

@@ -185,6 +185,9 @@ static void find_plaintext_fallback(const struct history *history,
 	if (failure == NULL || failure->session == facts->id || failure->start_ns > facts->start_ns)
 		return;
 	int64_t age_ns = facts->start_ns - failure->time_ns;
+	/* The same session, seen on the other side of a proxy: it was refused and goes on there. */
+	if (age_ns < 0 && failure->client_port == facts->client.port)
+		return;
 	if (age_ns / NS_PER_S > history->config.fallback_window_s)
 		return;
 	struct finding *finding = history_raise(verdict, already, RULE_PLAINTEXT_FALLBACK);

@@ -19,6 +19,7 @@
 struct failure {
 	int64_t time_ns, start_ns; /* of the failure, of its session's first packet */
 	uint64_t session;
+	uint16_t client_port;
 	bool refused; /* STARTTLS was; otherwise TLS did not come up */
 };
 

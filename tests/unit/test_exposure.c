@@ -31,12 +31,15 @@ Test(exposure, counts_the_sessions_of_a_day_and_of_all)
 	cr_expect_eq(exposure.sessions, 3);
 	cr_expect_eq(exposure.day, 4);
 	cr_expect_eq(exposure.day_sessions, 1);
+	cr_expect_eq(exposure.day_first_s, 4 * EXPOSURE_DAY_S);
 	cr_expect_eq(exposure.first_s, 3 * EXPOSURE_DAY_S + 5);
 	cr_expect_eq(exposure.last_s, 4 * EXPOSURE_DAY_S);
 	cr_expect_eq(exposure.server_count, 2, "the same server counts once");
 	/* What is late belongs to an earlier day, and is not counted into this one's past. */
 	learn(&exposure, 3, 2 * EXPOSURE_DAY_S);
 	cr_expect_eq(exposure.day, 4);
+	cr_expect_eq(exposure.day_sessions, 1);
+	cr_expect_eq(exposure.day_first_s, 4 * EXPOSURE_DAY_S);
 	cr_expect_eq(exposure.first_s, 2 * EXPOSURE_DAY_S);
 }
 
@@ -90,8 +93,11 @@ Test(exposure, merges_what_another_saw_of_the_same_client)
 
 static struct client_exposure of_client(uint8_t last, uint32_t sessions, int64_t last_s)
 {
-	return (struct client_exposure){
-	    .client = address(last), .day_sessions = sessions, .last_s = last_s, .day = 20000};
+	return (struct client_exposure){.client = address(last),
+					.day_sessions = sessions,
+					.day_first_s = last_s - 50,
+					.last_s = last_s,
+					.day = 20000};
 }
 
 Test(exposure, a_day_names_the_worst_clients)
@@ -103,7 +109,7 @@ Test(exposure, a_day_names_the_worst_clients)
 	}
 	cr_expect_eq(day.clients, EXPOSURE_DAY_ROWS + 3);
 	cr_expect_eq(day.row_count, EXPOSURE_DAY_ROWS);
-	cr_expect_eq(day.first_s, 101);
+	cr_expect_eq(day.first_s, 51);
 	cr_expect_eq(day.last_s, 100 + EXPOSURE_DAY_ROWS + 3);
 	for (unsigned i = 1; i < day.row_count; i++) {
 		const struct client_exposure *a = &day.rows[i - 1], *b = &day.rows[i];
