@@ -486,10 +486,6 @@ static bool open_tail(struct tail *tail)
 	const struct options *options = tail->options;
 	char error[512];
 
-	if (options->redis == NULL) {
-		log_line(&tail->log, LOG_ERROR, "tail: --redis says which Redis to follow");
-		return false;
-	}
 	if (options->tail_since != NULL && !parse_since(options->tail_since, tail->since)) {
 		log_line(&tail->log, LOG_ERROR,
 			 "--since: neither an age (90s, 15m, 24h, 7d) nor an id: %s",

@@ -57,6 +57,23 @@ Test(options, defaults)
 	finish(&got);
 }
 
+Test(options, tail_has_a_redis_of_its_own)
+{
+	struct outcome got = parse(WORDS("tail"));
+
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_str_eq(got.options.redis, "redis://localhost:6379");
+	finish(&got);
+	got = parse(WORDS("tail", "--redis", "redis://other"));
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_str_eq(got.options.redis, "redis://other");
+	finish(&got);
+	got = parse(WORDS("replay", "a"));
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_null(got.options.redis);
+	finish(&got);
+}
+
 Test(options, every_form_of_a_value)
 {
 	struct outcome got = parse(WORDS("watch", "-ieth0", "-i", "eth1", "--interface=eth2", "-qi",
