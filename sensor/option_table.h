@@ -70,7 +70,17 @@ void option_reset_list(struct options *options, const struct option_spec *spec);
 bool option_list_add(struct option_list *list, const char *value);
 void option_list_clear(struct option_list *list);
 
-/* What no option alone can tell; fills in what another one or the host says. */
-bool options_check(struct options *options, FILE *errors);
+/* Who had the last word on an option: the greater one wins where two contradict each other. */
+enum option_source {
+	OPTION_BY_DEFAULT,
+	OPTION_BY_FILE,
+	OPTION_BY_WORDS, /* the command line */
+};
+
+/*
+ * What no option alone can tell; fills in what another one or the host says. sources has one
+ * for each option, in the order of the table.
+ */
+bool options_check(struct options *options, enum option_source sources[OPTION_SPECS], FILE *errors);
 
 #endif

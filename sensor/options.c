@@ -17,11 +17,21 @@ static bool set_defaults(struct options *options, FILE *errors)
 	return true;
 }
 
+/* What is so anyway is nobody's word: a file may spell out the defaults. */
+static enum option_source source_of_value(const struct option_spec *spec, const char *value,
+					  enum option_source source)
+{
+	const char *anyway = spec->kind == OPTION_FLAG ? "false" : spec->fallback;
+
+	return anyway && strcmp(value, anyway) == 0 ? OPTION_BY_DEFAULT : source;
+}
+
 /*
  * One file serves replay and watch: a key that only the other has is passed
  * over, a key that neither has is an error.
  */
-static bool load_config(struct options *options, const char *path, FILE *errors)
+static bool load_config(struct options *options, const char *path,
+			enum option_source sources[OPTION_SPECS], FILE *errors)
 {
 	char error[CONFIG_ERROR_MAX];
 	struct config_file file;
@@ -52,6 +62,8 @@ static bool load_config(struct options *options, const char *path, FILE *errors)
 			option_reset_list(options, spec);
 		touched[spec - option_specs] = true;
 		ok = option_set(options, spec, setting->value, &origin);
+		sources[spec - option_specs] =
+		    source_of_value(spec, setting->value, OPTION_BY_FILE);
 	}
 	config_free(&file);
 	return ok;
@@ -141,9 +153,9 @@ static bool take_argument(struct word_cursor *cursor, unsigned command, struct a
 	return take_short(cursor, command, word, argument, origin);
 }
 
-/* With apply false nothing is set but what decides how to go on: config and help. */
-static bool walk_arguments(struct options *options, int argc, const char *const *argv, bool apply,
-			   FILE *errors)
+/* With sources NULL nothing is set but what decides how to go on: config and help. */
+static bool walk_arguments(struct options *options, int argc, const char *const *argv,
+			   enum option_source *sources, FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
 	unsigned command = 1U << options->command;
@@ -161,7 +173,7 @@ static bool walk_arguments(struct options *options, int argc, const char *const 
 		if (!take_argument(&cursor, command, &argument, &origin))
 			return false;
 		if (!argument.spec) {
-			if (apply && !option_list_add(&options->inputs, argument.value))
+			if (sources && !option_list_add(&options->inputs, argument.value))
 				return option_complain(&origin, NULL, "out of memory");
 			continue;
 		}
@@ -170,13 +182,16 @@ static bool walk_arguments(struct options *options, int argc, const char *const 
 			options->command = COMMAND_HELP;
 			return true;
 		}
-		if ((argument.spec->kind == OPTION_CONFIG) == apply)
+		if ((argument.spec->kind == OPTION_CONFIG) == (sources != NULL))
 			continue;
 		if (!touched[argument.spec - option_specs])
 			option_reset_list(options, argument.spec);
 		touched[argument.spec - option_specs] = true;
 		if (!option_set(options, argument.spec, argument.value, &origin))
 			return false;
+		if (sources)
+			sources[argument.spec - option_specs] =
+			    source_of_value(argument.spec, argument.value, OPTION_BY_WORDS);
 	}
 	return true;
 }
@@ -212,19 +227,21 @@ static bool choose_command(struct options *options, int argc, const char *const 
 bool options_parse(struct options *options, int argc, const char *const *argv, FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
+	enum option_source sources[OPTION_SPECS] = {OPTION_BY_DEFAULT};
 
 	*options = (struct options){0};
 	if (!choose_command(options, argc, argv, &origin))
 		return false;
 	if (options->command == COMMAND_HELP || options->command == COMMAND_VERSION)
 		return true;
-	if (!walk_arguments(options, argc, argv, false, errors))
+	if (!walk_arguments(options, argc, argv, NULL, errors))
 		return false;
 	if (options->command == COMMAND_HELP)
 		return true;
 	return set_defaults(options, errors) &&
-	       (!options->config || load_config(options, options->config, errors)) &&
-	       walk_arguments(options, argc, argv, true, errors) && options_check(options, errors);
+	       (!options->config || load_config(options, options->config, sources, errors)) &&
+	       walk_arguments(options, argc, argv, sources, errors) &&
+	       options_check(options, sources, errors);
 }
 
 void options_free(struct options *options)

@@ -10,24 +10,118 @@ static bool is_stdout(const char *output)
 	return output && strcmp(output, "-") == 0;
 }
 
+static bool goes_to_stdout(const struct options *options, const struct option_spec *spec)
+{
+	char *output;
+
+	if (spec->kind != OPTION_OUTPUT)
+		return false;
+	memcpy(&output, (const char *)options + spec->offset, sizeof(output));
+	return is_stdout(output);
+}
+
 static unsigned stdout_outputs(const struct options *options)
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < OPTION_SPECS; i++) {
-		char *output;
-
-		if (option_specs[i].kind != OPTION_OUTPUT)
-			continue;
-		memcpy(&output, (const char *)options + option_specs[i].offset, sizeof(output));
-		count += is_stdout(output);
-	}
+	for (size_t i = 0; i < OPTION_SPECS; i++)
+		count += goes_to_stdout(options, &option_specs[i]);
 	return count;
 }
 
 bool options_use_stdout(const struct options *options)
 {
 	return stdout_outputs(options) > 0;
+}
+
+/* Whose word the option of that name has, which is one of replay and watch. */
+static enum option_source *source_of(enum option_source sources[OPTION_SPECS], const char *name)
+{
+	const struct option_spec *spec =
+	    option_find(1U << COMMAND_REPLAY | 1U << COMMAND_WATCH, name, strlen(name));
+
+	return &sources[spec - option_specs];
+}
+
+/* --json is another word for --alerts -. */
+static bool settle_alerts(struct options *options, enum option_source sources[OPTION_SPECS],
+			  const struct origin *origin)
+{
+	enum option_source json = *source_of(sources, "json");
+	enum option_source *alerts = source_of(sources, "alerts");
+
+	if (!options->json)
+		return true;
+	if (options->alerts && !is_stdout(options->alerts)) {
+		if (*alerts == json)
+			return option_complain(origin, "json", "contradicts --alerts %s",
+					       options->alerts);
+		if (*alerts > json) {
+			options->json = false;
+			return true;
+		}
+	}
+	free(options->alerts);
+	options->alerts = strdup("-");
+	if (*alerts < json)
+		*alerts = json;
+	return options->alerts || option_complain(origin, "json", "out of memory");
+}
+
+/* Standard output carries one output alone: that of the command line, if it names one. */
+static bool settle_stdout(struct options *options, const enum option_source sources[OPTION_SPECS],
+			  const struct origin *origin)
+{
+	unsigned by_words = 0;
+
+	if (stdout_outputs(options) < 2)
+		return true;
+	for (size_t i = 0; i < OPTION_SPECS; i++)
+		by_words +=
+		    sources[i] == OPTION_BY_WORDS && goes_to_stdout(options, &option_specs[i]);
+	if (by_words != 1)
+		return option_complain(origin, NULL, "two outputs on standard output");
+	for (size_t i = 0; i < OPTION_SPECS; i++) {
+		char **output = option_field(options, &option_specs[i]);
+
+		if (sources[i] == OPTION_BY_WORDS || !goes_to_stdout(options, &option_specs[i]))
+			continue;
+		free(*output);
+		*output = NULL;
+	}
+	options->json = options->json && options->alerts;
+	return true;
+}
+
+/* Worlds that are kept apart have no baseline that others share. */
+static bool settle_separate(struct options *options, enum option_source sources[OPTION_SPECS],
+			    const struct origin *origin)
+{
+	enum option_source separate = *source_of(sources, "separate");
+	enum option_source shared = *source_of(sources, "baseline-redis");
+
+	if (!options->separate || !options->baseline_redis)
+		return true;
+	if (separate == shared)
+		return option_complain(origin, "baseline-redis", "contradicts --separate");
+	options->separate = separate > shared;
+	options->baseline_redis = shared > separate;
+	return true;
+}
+
+/* Options that say something of a Redis are a mistake where none was given. */
+static bool check_redis(const struct options *options,
+			const enum option_source sources[OPTION_SPECS], const struct origin *origin)
+{
+	for (size_t i = 0; i < OPTION_SPECS && !options->redis; i++) {
+		const char *name = option_specs[i].name;
+
+		if (sources[i] != OPTION_BY_DEFAULT &&
+		    (strncmp(name, "redis-", 6) == 0 || strcmp(name, "outbox") == 0 ||
+		     (strcmp(name, "baseline-redis") == 0 && options->baseline_redis)))
+			return option_complain(origin, name, "needs --redis");
+	}
+	return true;
 }
 
 static bool set_host_name(struct options *options, const struct origin *origin)
@@ -84,32 +178,22 @@ static bool check_taps(const struct options *options, const struct origin *origi
 	return true;
 }
 
-bool options_check(struct options *options, FILE *errors)
+bool options_check(struct options *options, enum option_source sources[OPTION_SPECS], FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
 	enum command command = options->command;
 
 	if (command == COMMAND_REPLAY || command == COMMAND_WATCH) {
-		if (options->json) {
-			if (options->alerts && !is_stdout(options->alerts))
-				return option_complain(&origin, "json", "contradicts --alerts %s",
-						       options->alerts);
-			free(options->alerts);
-			options->alerts = strdup("-");
-			if (!options->alerts)
-				return option_complain(&origin, "json", "out of memory");
-		}
-		if (stdout_outputs(options) > 1)
-			return option_complain(&origin, NULL, "two outputs on standard output");
+		if (!settle_alerts(options, sources, &origin) ||
+		    !settle_stdout(options, sources, &origin) ||
+		    !settle_separate(options, sources, &origin) ||
+		    !check_redis(options, sources, &origin))
+			return false;
 		if (!options->sensor && !set_host_name(options, &origin))
 			return false;
 		if (options->baseline_readonly && !options->baseline && !options->baseline_redis)
 			return option_complain(&origin, "baseline-readonly",
 					       "needs --baseline or --baseline-redis");
-		if (options->baseline_redis && !options->redis)
-			return option_complain(&origin, "baseline-redis", "needs --redis");
-		if (options->baseline_redis && options->separate)
-			return option_complain(&origin, "baseline-redis", "contradicts --separate");
 	}
 	if (!check_taps(options, &origin))
 		return false;

@@ -113,10 +113,6 @@ static bool open_delivery(struct run *run, char *error, size_t size)
 	const struct options *options = run->options;
 	char reason[SINK_ERROR_MAX];
 
-	if (options->redis == NULL && options->outbox != NULL) {
-		(void)snprintf(error, size, "--outbox: needs --redis");
-		return false;
-	}
 	if (options->redis == NULL)
 		return true;
 	struct sink *sink = delivery_open(options, run->kind == RUN_REPLAY, &run->log, reason);

@@ -58,6 +58,9 @@ ROWS = [
 	("good --ports 0", 2, "--ports"),
 	("good --config missing", 2, "missing: No such file or directory"),
 	("good --config text", 2, "text:1"),
+	("good --config json.yaml --alerts new", 0, ""),
+	("good --outbox directory", 2, "--outbox: needs --redis"),
+	("good --redis-publish", 2, "--redis-publish: needs --redis"),
 	("good --policy missing", 2, "missing"),
 	("good --ca-file missing", 2, "missing"),
 ]
@@ -75,7 +78,8 @@ def prepare(folder):
 		good = file.read()
 	files = {"good": good, "empty": b"", "text": b"hello\n", "text.gz": gzip.compress(b"hello\n"), "cut": good[:2000],
 		"cut-header": good[:20], "cut.gz": gzip.compress(good)[:1000], "corrupt": good[:1757] + b"\xff" * 100,
-		"unknown-link": good[:20] + b"\x93\0\0\0" + good[24:], "out": b"was here before\n"}
+		"unknown-link": good[:20] + b"\x93\0\0\0" + good[24:], "out": b"was here before\n",
+		"json.yaml": b"json: true\n"}
 	for name, data in files.items():
 		with open(os.path.join(folder, name), "wb") as file:
 			file.write(data)

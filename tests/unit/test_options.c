@@ -190,7 +190,19 @@ Test(options, wrong_use_is_named)
 	    {WORDS("replay", "a", "--baseline-redis"), "--baseline-redis: needs --redis"},
 	    {WORDS("replay", "a", "--redis", "redis://x", "--separate", "--baseline-redis"),
 	     "--baseline-redis: contradicts --separate"},
-	    {WORDS("replay", "a", "--redis-cert", "f"), "need each other"},
+	    {WORDS("replay", "a", "--redis", "redis://x", "--redis-cert", "f"), "need each other"},
+	    {WORDS("tail", "--redis-key", "f"), "need each other"},
+	    {WORDS("replay", "a", "--outbox", "d"), "--outbox: needs --redis"},
+	    {WORDS("replay", "a", "--redis-cert", "f"), "--redis-cert: needs --redis"},
+	    {WORDS("watch", "-i", "e", "--redis-publish"), "--redis-publish: needs --redis"},
+	    {WORDS("replay", "a", "--redis-sessions"), "--redis-sessions: needs --redis"},
+	    {WORDS("replay", "a", "--redis-wait", "1"), "--redis-wait: needs --redis"},
+	    {WORDS("replay", "a", "--redis-prefix", "p:"), "--redis-prefix: needs --redis"},
+	    {WORDS("replay", "a", "--redis-maxlen", "9"), "--redis-maxlen: needs --redis"},
+	    {WORDS("replay", "a", "--redis-password-file", "f"),
+	     "--redis-password-file: needs --redis"},
+	    {WORDS("replay", "a", "--baseline-redis", "--redis-password-file", "f"),
+	     "needs --redis"},
 	    {WORDS("replay", "a", "--config", "/nonexistent/c.yaml"),
 	     "/nonexistent/c.yaml: No such"},
 	};
@@ -239,6 +251,120 @@ Test(options, command_line_wins_over_file)
 	cr_expect_eq(got.options.log_level, 4);
 	cr_expect(options_rule_severity(&got.options, RULE_TLS_WEAK, &severity));
 	cr_expect_eq(severity, SEVERITY_HIGH);
+	finish(&got);
+}
+
+struct contradiction {
+	const char *file;
+	const char *const *words; /* of replay, behind --config */
+	const char *alerts;       /* what they come to; NULL: no such output */
+	const char *sessions;
+	bool json;
+};
+
+Test(options, command_line_wins_where_the_file_contradicts_it)
+{
+	const struct contradiction cases[] = {
+	    {"json: true\n", WORDS("--alerts", "x"), "x", NULL, false},
+	    {"alerts: f\n", WORDS("--json"), "-", NULL, true},
+	    {"alerts: f\n", WORDS("--alerts", "-"), "-", NULL, false},
+	    {"alerts: \"-\"\n", WORDS("--sessions", "-"), NULL, "-", false},
+	    {"json: true\n", WORDS("--sessions", "-"), NULL, "-", false},
+	    {"sessions: \"-\"\n", WORDS("--json"), "-", NULL, true},
+	    {"json: true\nsessions: s\n", WORDS("--alerts", "x"), "x", "s", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[32];
+		const char *words[MAX_WORDS] = {"replay", "a", "--config",
+						config_with(cases[i].file, path)};
+
+		for (size_t n = 0; cases[i].words[n]; n++)
+			words[4 + n] = cases[i].words[n];
+		struct outcome got = parse(words);
+
+		unlink(path);
+		cr_assert(got.ok, "case %zu: %s", i, got.errors);
+		cr_expect_eq(got.options.json, cases[i].json, "case %zu", i);
+		cr_expect_eq(got.options.alerts == NULL, cases[i].alerts == NULL, "case %zu", i);
+		cr_expect_eq(got.options.sessions == NULL, cases[i].sessions == NULL, "case %zu",
+			     i);
+		if (cases[i].alerts)
+			cr_expect_str_eq(got.options.alerts, cases[i].alerts, "case %zu", i);
+		if (cases[i].sessions)
+			cr_expect_str_eq(got.options.sessions, cases[i].sessions, "case %zu", i);
+		finish(&got);
+	}
+}
+
+Test(options, command_line_keeps_worlds_apart_or_shares)
+{
+	char path[32];
+
+	config_with("baseline-redis: true\nredis: redis://x\n", path);
+	struct outcome got = parse(WORDS("replay", "a", "--config", path, "--separate"));
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect(got.options.separate);
+	cr_expect_not(got.options.baseline_redis);
+	finish(&got);
+	unlink(path);
+	config_with("separate: true\nredis: redis://x\n", path);
+	got = parse(WORDS("replay", "a", "--config", path, "--baseline-redis"));
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_not(got.options.separate);
+	cr_expect(got.options.baseline_redis);
+	finish(&got);
+	unlink(path);
+}
+
+Test(options, a_file_that_contradicts_itself_is_wrong)
+{
+	const char *const texts[] = {"json: true\nalerts: f\n", "json: true\nsessions: \"-\"\n",
+				     "redis-publish: true\n"};
+	const char *const complaints[] = {"--json: contradicts --alerts f", "two outputs",
+					  "--redis-publish: needs --redis"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char path[32];
+		struct outcome got =
+		    parse(WORDS("replay", "--config", config_with(texts[i], path), "a"));
+
+		unlink(path);
+		cr_expect_not(got.ok, "case %zu", i);
+		cr_expect(strstr(got.errors, complaints[i]), "case %zu: %s", i, got.errors);
+		finish(&got);
+	}
+}
+
+/* As the sample does, uncommented: nothing of Redis is asked for. */
+Test(options, a_file_may_spell_out_the_defaults)
+{
+	char path[32];
+
+	config_with("redis-publish: false\nredis-prefix: \"stripwatch:\"\nredis-wait: 0\n"
+		    "redis-maxlen: 1000000\n",
+		    path);
+	struct outcome got = parse(WORDS("replay", "a", "--config", path));
+
+	cr_expect(got.ok, "%s", got.errors);
+	finish(&got);
+	unlink(path);
+}
+
+Test(options, lists_of_the_command_line_replace_those_of_the_file)
+{
+	char path[32];
+
+	config_with("disable: [tls-weak, plaintext-mail]\nseverity:\n  tls-weak: high\n", path);
+	struct outcome got =
+	    parse(WORDS("replay", "a", "--config", path, "--disable", "certificate-invalid",
+			"--severity", "plaintext-mail=high"));
+	enum severity severity;
+
+	unlink(path);
+	cr_assert(got.ok, "%s", got.errors);
+	cr_expect_eq(options_disabled_rules(&got.options), 1U << RULE_CERTIFICATE_INVALID);
+	cr_expect_not(options_rule_severity(&got.options, RULE_TLS_WEAK, &severity));
 	finish(&got);
 }
 
