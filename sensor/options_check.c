@@ -178,6 +178,28 @@ static bool check_taps(const struct options *options, const struct origin *origi
 	return true;
 }
 
+/* Captured twice, every packet would count twice. */
+static bool check_interfaces(const struct options *options, const struct origin *origin)
+{
+	const struct option_list *interfaces = &options->interfaces;
+
+	for (size_t i = 0; i < interfaces->count; i++) {
+		const char *name = interfaces->items[i];
+
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(name, interfaces->items[j]) == 0)
+				return option_complain(origin, "interface", "\"%s\" is given twice",
+						       name);
+		for (size_t j = 0; j < options->taps.count; j++) {
+			size_t len;
+			if (strcmp(name, option_pair_value(options->taps.items[j], &len)) == 0)
+				return option_complain(origin, "interface",
+						       "\"%s\" is given as --tap as well", name);
+		}
+	}
+	return true;
+}
+
 bool options_check(struct options *options, enum option_source sources[OPTION_SPECS], FILE *errors)
 {
 	const struct origin origin = {.errors = errors};
@@ -195,7 +217,7 @@ bool options_check(struct options *options, enum option_source sources[OPTION_SP
 			return option_complain(&origin, "baseline-readonly",
 					       "needs --baseline or --baseline-redis");
 	}
-	if (!check_taps(options, &origin))
+	if (!check_taps(options, &origin) || !check_interfaces(options, &origin))
 		return false;
 	if ((options->redis_cert != NULL) != (options->redis_key != NULL))
 		return option_complain(&origin, NULL,

@@ -67,6 +67,7 @@ ROWS = [
 
 WATCH = [
 	("", 2, "no interface"),
+	("-i lo -i lo", 2, "--interface: \"lo\" is given twice"),
 	("-i lo --alerts out --sessions out", 2, "--alerts and --sessions are one file: out"),
 	("-i lo --baseline out --alerts out", 2, "--alerts and --baseline are one file: out"),
 	("-i lo --alerts no/such/file", 2, "no/such/file: cannot be opened"),
