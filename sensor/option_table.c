@@ -57,6 +57,27 @@ const struct option_spec *option_find(unsigned commands, const char *name, size_
 	return NULL;
 }
 
+unsigned option_owners(const char *name, size_t len)
+{
+	unsigned commands = 0;
+
+	for (size_t i = 0; i < OPTION_SPECS; i++)
+		if (strlen(option_specs[i].name) == len &&
+		    memcmp(option_specs[i].name, name, len) == 0)
+			commands |= option_specs[i].commands;
+	return commands;
+}
+
+unsigned option_owners_short(char letter)
+{
+	unsigned commands = 0;
+
+	for (size_t i = 0; i < OPTION_SPECS; i++)
+		if (option_specs[i].short_name == letter)
+			commands |= option_specs[i].commands;
+	return commands;
+}
+
 const struct option_spec *option_find_short(unsigned commands, char letter)
 {
 	for (size_t i = 0; i < OPTION_SPECS; i++)

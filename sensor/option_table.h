@@ -43,6 +43,10 @@ extern const struct command_spec command_specs[COMMAND_SPECS];
 const struct option_spec *option_find(unsigned commands, const char *name, size_t len);
 const struct option_spec *option_find_short(unsigned commands, char letter);
 
+/* The commands that have such an option, a set. */
+unsigned option_owners(const char *name, size_t len);
+unsigned option_owners_short(char letter);
+
 /* NULL when there is no such command. */
 const struct command_spec *command_find(const char *name);
 

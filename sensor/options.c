@@ -102,6 +102,35 @@ static bool take_value(struct word_cursor *cursor, struct argument *argument, co
 	return true;
 }
 
+/* "replay, watch" for a set of commands. */
+static const char *list_commands(unsigned commands, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < COMMAND_SPECS; i++)
+		if ((commands & 1U << command_specs[i].command) != 0 && used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%s",
+						 used > 0 ? ", " : "", command_specs[i].name);
+	return text;
+}
+
+/* Options are easily given to the neighbour of the command that has them. */
+static bool complain_unknown(const struct origin *origin, unsigned command, unsigned owners,
+			     const char *hyphens, const char *name, size_t len)
+{
+	char own[64];
+	char others[64];
+
+	list_commands(command, own, sizeof(own));
+	if (owners == 0)
+		return option_complain(origin, NULL,
+				       "unknown option %s%.*s; see stripwatch %s --help", hyphens,
+				       (int)len, name, own);
+	return option_complain(origin, NULL, "%s%.*s is an option of %s, not of %s", hyphens,
+			       (int)len, name, list_commands(owners, others, sizeof(others)), own);
+}
+
 static bool take_long(struct word_cursor *cursor, unsigned command, const char *word,
 		      struct argument *argument, const struct origin *origin)
 {
@@ -109,7 +138,7 @@ static bool take_long(struct word_cursor *cursor, unsigned command, const char *
 
 	argument->spec = option_find(command, word, len);
 	if (!argument->spec)
-		return option_complain(origin, NULL, "unknown option --%.*s", (int)len, word);
+		return complain_unknown(origin, command, option_owners(word, len), "--", word, len);
 	return take_value(cursor, argument, word[len] == '=' ? word + len + 1 : NULL, origin);
 }
 
@@ -121,7 +150,8 @@ static bool take_short(struct word_cursor *cursor, unsigned command, const char 
 
 	argument->spec = option_find_short(command, letter);
 	if (!argument->spec)
-		return option_complain(origin, NULL, "unknown option -%c", letter);
+		return complain_unknown(origin, command, option_owners_short(letter), "-", &letter,
+					1);
 	bool flag = argument->spec->kind == OPTION_FLAG || argument->spec->kind == OPTION_HELP;
 
 	if (flag && *rest != '\0') {
