@@ -251,7 +251,7 @@ static void configure_crew(struct run *run)
 			 options->workers);
 }
 
-/* The names of --tap NAME=SOURCE. */
+/* The names of --tap. */
 static bool name_taps(struct run *run, char *error, size_t size)
 {
 	const struct option_list *list = &run->options->taps;

@@ -131,6 +131,20 @@ def key_schema(option, rules):
     return schema
 
 
+def key_schemas(options, rules):
+    """One file serves both commands: what a key means to each of them stands in its description."""
+    schemas = {}
+    for option in options:
+        if not option.is_key:
+            continue
+        schema = key_schema(option, rules)
+        other = schemas.get(option.name)
+        if other:
+            schema["description"] = f"replay: {other['description']} watch: {schema['description']}"
+        schemas[option.name] = schema
+    return schemas
+
+
 def make_schema(options, rules):
     return (
         json.dumps(
@@ -140,7 +154,7 @@ def make_schema(options, rules):
                 "description": "Keys are the long options of replay and watch. Generated from sensor/options.def.",
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {o.name: key_schema(o, rules) for o in options if o.is_key},
+                "properties": key_schemas(options, rules),
             },
             indent=2,
         )
