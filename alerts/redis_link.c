@@ -54,6 +54,42 @@ static bool start_reader(struct redis_link *link)
 	return true;
 }
 
+/* What Redis says of AUTH, from 2.6 on: sentences of its own, without a word of the client's. */
+static bool is_known_of_auth(struct span text)
+{
+	static const char *const known[] = {
+	    "WRONGPASS ",
+	    "NOPERM ",
+	    "LOADING ",
+	    "ERR AUTH ",
+	    "ERR Client sent AUTH",
+	    "ERR invalid password",
+	    "ERR max number of clients",
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (span_equal(span_head(text, strlen(known[i])), span_str(known[i])))
+			return true;
+	return false;
+}
+
+/*
+ * How much of an error reply may be shown. A server that does not know a command repeats its
+ * words, and those of AUTH are secret: there, the code alone.
+ */
+static size_t shown_length(const struct span *words, size_t count, struct span text)
+{
+	struct span secret = words[count - 1];
+
+	if (!span_equal(words[0], span_str("AUTH")) ||
+	    (is_known_of_auth(text) && secret.len > 0 &&
+	     memmem(text.ptr, text.len, secret.ptr, secret.len) == NULL))
+		return text.len;
+	const uint8_t *space = text.len == 0 ? NULL : memchr(text.ptr, ' ', text.len);
+	size_t code = space == NULL ? text.len : (size_t)(space - text.ptr);
+	return code < 40 ? code : 40;
+}
+
 /* Sends a command of the greeting; an error reply refuses the connection. */
 static bool greet(struct redis_link *link, const struct span *words, size_t count,
 		  struct redis_error *error)
@@ -65,9 +101,7 @@ static bool greet(struct redis_link *link, const struct span *words, size_t coun
 	bool good = redis_reply_kind(reply) != REDIS_KIND_ERROR;
 	if (!good) {
 		struct span text = redis_reply_text(reply);
-		/* Only the code: a server that does not know the command repeats its words. */
-		const uint8_t *space = memchr(text.ptr, ' ', text.len);
-		size_t code = space == NULL ? text.len : (size_t)(space - text.ptr);
+		size_t shown = shown_length(words, count, text);
 		error->failure = REDIS_REFUSED;
 		error->class = redis_reply_classify(text);
 		/* Whatever AUTH or SELECT dislike is a matter of settings. */
@@ -75,7 +109,8 @@ static bool greet(struct redis_link *link, const struct span *words, size_t coun
 			error->class = REDIS_CLASS_FATAL_CONFIG;
 		(void)snprintf(error->text, sizeof(error->text), "%.*s refused: %.*s",
 			       (int)words[0].len, (const char *)words[0].ptr,
-			       (int)(code < 40 ? code : 40), (const char *)text.ptr);
+			       (int)(shown < sizeof(error->text) ? shown : sizeof(error->text)),
+			       text.len > 0 ? (const char *)text.ptr : "");
 	}
 	redis_reply_free(reply);
 	return good;

@@ -283,9 +283,10 @@ static bool load_map(struct redis_topology *topology, struct redis_link *link,
 		error->class = redis_reply_kind(reply) == REDIS_KIND_ERROR
 				   ? redis_reply_classify(text)
 				   : REDIS_CLASS_RETRY;
-		(void)snprintf(error->text, sizeof(error->text), "CLUSTER SLOTS: %.*s",
-			       (int)(text.len < 120 ? text.len : 120),
-			       text.len > 0 ? (const char *)text.ptr : "");
+		(void)snprintf(
+		    error->text, sizeof(error->text), "CLUSTER SLOTS: %.*s",
+		    (int)(text.len < sizeof(error->text) ? text.len : sizeof(error->text)),
+		    text.len > 0 ? (const char *)text.ptr : "");
 	} else {
 		for (size_t i = 0; i < REDIS_SLOTS; i++)
 			topology->owners[i] = NO_NODE;

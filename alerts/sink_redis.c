@@ -234,7 +234,7 @@ static void wake(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
-uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms)
+uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms, struct sink_redis_stats *last)
 {
 	int64_t until = redis_clock_ms() + drain_ms;
 	struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
@@ -250,6 +250,7 @@ uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms)
 	(void)pthread_join(sink->thread, NULL);
 	uint64_t left =
 	    outbox_stats(sink->outbox).pending + sink->sessions.count + sink->flight.count;
+	*last = sink->stats;
 	free_sink(sink);
 	return left;
 }

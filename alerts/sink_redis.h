@@ -71,9 +71,11 @@ struct sink_redis *sink_redis_new(const struct sink_redis_config *config, struct
 
 /*
  * Goes on for at most drain_ms to deliver what waits, then ends the thread.
- * Returns how many alerts and session records were not delivered.
+ * Returns how many alerts and session records were not delivered; last has what was counted,
+ * and why the last attempt failed.
  */
-uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms);
+uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms,
+			  struct sink_redis_stats *last);
 
 /* Hands a session record over by copy. Never waits. False: it, or an older one, was dropped. */
 bool sink_redis_session(struct sink_redis *sink, struct span json);

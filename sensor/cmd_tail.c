@@ -131,8 +131,10 @@ static struct redis_reply *call(struct tail *tail, const struct span *words, siz
 	struct span text = redis_reply_text(reply);
 	tail->error.failure = REDIS_REFUSED;
 	tail->error.class = redis_reply_classify(text);
-	(void)snprintf(tail->error.text, sizeof(tail->error.text), "%.*s",
-		       (int)(text.len < 160 ? text.len : 160), (const char *)text.ptr);
+	(void)snprintf(
+	    tail->error.text, sizeof(tail->error.text), "%.*s",
+	    (int)(text.len < sizeof(tail->error.text) ? text.len : sizeof(tail->error.text)),
+	    (const char *)text.ptr);
 	if (tail->error.class == REDIS_CLASS_MOVED)
 		(void)redis_topology_moved(tail->topology, text);
 	return reply;

@@ -116,24 +116,36 @@ static bool report_losses(const struct delivery *d, const struct outbox_stats *s
 	return dropped == 0 && stats->dead_letters == 0;
 }
 
+/* Why not everything was delivered. A quiet sensor has not shown the warnings that said so. */
+static const char *cause_of(const struct sink_redis_stats *last)
+{
+	bool failing =
+	    last->state == SINK_REDIS_RETRYING || last->state == SINK_REDIS_MISCONFIGURED;
+
+	return failing && last->last_error[0] != '\0' ? last->last_error : "no answer in time";
+}
+
 static bool delivery_close(struct sink *sink, char *error, size_t error_size)
 {
 	struct delivery *d = delivery_of(sink);
 	char place[REDIS_HOST_MAX * 2 + 64];
 
-	uint64_t left = sink_redis_close(d->redis, LIMIT_REDIS_DRAIN_MS);
+	struct sink_redis_stats last;
+	uint64_t left = sink_redis_close(d->redis, LIMIT_REDIS_DRAIN_MS, &last);
 	struct outbox_stats stats = outbox_stats(d->outbox);
 	log_notices(d);
 	bool complete = report_losses(d, &stats);
 	if (left > 0)
-		log_line(d->log, LOG_ERROR, "%s: %" PRIu64 " alerts and records not delivered%s",
+		log_line(d->log, LOG_ERROR, "%s: %" PRIu64 " alert%s or record%s not delivered%s",
 			 redis_url_describe(&d->setup.url, place, sizeof(place)), left,
+			 left == 1 ? "" : "s", left == 1 ? "" : "s",
 			 d->durable && stats.pending > 0 && !stats.degraded
 			     ? ", alerts wait in the outbox"
 			     : "");
 	bool good = complete && left == 0 && !sink->failed;
-	(void)snprintf(error, error_size, "%s",
-		       sink->failed ? sink->error : "Redis: not everything was delivered");
+	(void)snprintf(error, error_size, "%s%s%s",
+		       sink->failed ? sink->error : "Redis: not everything was delivered",
+		       left > 0 ? ": " : "", left > 0 ? cause_of(&last) : "");
 	free_delivery(d);
 	return good;
 }

@@ -258,7 +258,8 @@ static int run(const struct load *load, struct redis_url *url, struct redis_tls_
 	sink_stats = sink_redis_stats(sink);
 	/* Session records may still be on their way: nothing said above that they are through. */
 	bool waiting = outbox_stats(outbox).pending > 0;
-	uint64_t left = sink_redis_close(sink, interrupted ? 0 : waiting ? 200 : 10000);
+	struct sink_redis_stats last;
+	uint64_t left = sink_redis_close(sink, interrupted ? 0 : waiting ? 200 : 10000, &last);
 	struct outbox_stats box_stats = outbox_stats(outbox);
 	outbox_close(outbox);
 	print_notices(&notices);

@@ -177,11 +177,15 @@ WRAP(int, poll, (struct pollfd * p, nfds_t n, int wait), (p, n, wait), FAMILY_NE
 /* The sink's last attempts, a tenth of a second of them: ten would be waited for hundreds of times.
  */
 struct sink_redis;
-uint64_t __real_sink_redis_close(struct sink_redis *sink, unsigned drain_ms);
-uint64_t __wrap_sink_redis_close(struct sink_redis *sink, unsigned drain_ms);
-uint64_t __wrap_sink_redis_close(struct sink_redis *sink, unsigned drain_ms)
+struct sink_redis_stats;
+uint64_t __real_sink_redis_close(struct sink_redis *sink, unsigned drain_ms,
+				 struct sink_redis_stats *last);
+uint64_t __wrap_sink_redis_close(struct sink_redis *sink, unsigned drain_ms,
+				 struct sink_redis_stats *last);
+uint64_t __wrap_sink_redis_close(struct sink_redis *sink, unsigned drain_ms,
+				 struct sink_redis_stats *last)
 {
-	return __real_sink_redis_close(sink, drain_ms < 100 ? drain_ms : 100);
+	return __real_sink_redis_close(sink, drain_ms < 100 ? drain_ms : 100, last);
 }
 
 /* What closes does so even when it complains, as the system does. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 What the whole program tells and writes, against real receivers: the heartbeat in a real
-Redis from replay and from watch, files under logrotate and on a full disk, syslog with a
+Redis from replay and from watch, what it says of one that takes nothing, files under logrotate and on a full disk, syslog with a
 real rsyslog. logrotate and rsyslog are unpacked from Debian's packages, nothing is installed.
 As root it runs in a network and a mount namespace of its own, and watches lo.
 
@@ -10,9 +10,11 @@ As root it runs in a network and a mount namespace of its own, and watches lo.
 
 Exit status: 0 passed, 1 failed, 77 could not run here, with the reason.
 """
+import concurrent.futures
 import glob
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +23,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from redis_lab import Lab  # noqa: E402
+from redis_lab import Lab, free_port  # noqa: E402
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 PCAPS = os.path.join(HERE, "..", "..", "pcaps")
@@ -106,6 +108,57 @@ def heartbeat_of_watch(lab):
         _, err = process.communicate(timeout=30)
     check(process.returncode == 0, f"watch: exit {process.returncode}: {err[-300:]}")
     return f"{told['packets']} packets, {told['capture:lo:received']} of the kernel"
+
+
+def parrot():
+    """The port of a server that knows no command and repeats what it was told."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            client, _ = listener.accept()
+            with client:
+                words = client.recv(4096).decode().split("\r\n")
+                client.sendall(f"-ERR unknown command '{words[2]}', with args beginning with: '{words[-2]}'\r\n".encode())
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def redis_says_why(lab):
+    """A quiet sensor's last word names the cause, the whole of it, and no password."""
+    d, tls = lab.certificates(), free_port()
+    server = lab.server("r", f"tls-port {tls}", f"tls-cert-file {d}/server.pem", f"tls-key-file {d}/server.key",
+                        f"tls-ca-cert-file {d}/ca.pem", "tls-auth-clients no")
+    server.call("SET", "other:alerts", "no stream")
+    listener = socket.create_server(("127.0.0.1", 0))
+    closed = listener.getsockname()[1]
+    listener.close()
+    here = f"127.0.0.1:{server.port}"
+    cases = [
+        ("connection refused", f"redis://:s3cret@127.0.0.1:{closed}", [], "connect: Connection refused"),
+        ("unknown host", "redis://:s3cret@no-such-host.invalid", [], "Name or service not known|name resolution"),
+        ("a CA that nobody knows", f"rediss://127.0.0.1:{tls}", [], "TLS: .*certificate"),
+        ("no such database", f"redis://{here}/99", [], "SELECT refused: ERR DB index is out of range"),
+        ("wrong password", f"redis://who:s3cret@{here}", [],
+         "AUTH refused: WRONGPASS invalid username-password pair or user is disabled."),
+        ("wrong type", f"redis://{here}", ["--redis-prefix", "other:"],
+         "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("a server that repeats AUTH", f"redis://:s3cret@127.0.0.1:{parrot()}", [], "AUTH refused: ERR$"),
+    ]
+    capture = os.path.join(PCAPS, "auth-clear-plain.pcap")
+
+    def run(case):
+        return replay("--quiet", "--redis", case[1], *case[2], capture, expect=1)
+
+    # Each goes on trying for ten seconds: all at once.
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        runs = list(pool.map(run, cases))
+    for (what, _, _, cause), done in zip(cases, runs):
+        last = done.stderr.splitlines()[-1]
+        check(re.search(f"error: Redis: not everything was delivered: .*({cause})", last), f"{what}: {done.stderr}")
+        check("s3cret" not in done.stderr, f"{what}: the password was told")
+    return f"{len(cases)} causes"
 
 
 # ---- files ----
@@ -341,7 +394,7 @@ def syslog_restarted(lab):
     return "40 alerts, 10 of them while no daemon was there"
 
 
-TESTS = [heartbeat_of_replay, heartbeat_of_watch, rotated_by_logrotate, full_disk, full_disk_while_watching,
+TESTS = [heartbeat_of_replay, heartbeat_of_watch, redis_says_why, rotated_by_logrotate, full_disk, full_disk_while_watching,
          syslog_of_replay, syslog_restarted]
 
 
