@@ -164,6 +164,12 @@ static bool open_evidence(const struct options *options, char *error, size_t siz
 		(void)snprintf(error, size, "%s: cannot be made: %s", path, strerror(errno));
 		return false;
 	}
+	/* What is there may be a file: of that, access() would say that it must not be searched. */
+	struct stat status;
+	if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode)) {
+		(void)snprintf(error, size, "--evidence: %s: is not a directory", path);
+		return false;
+	}
 	if (access(path, W_OK | X_OK) != 0) {
 		(void)snprintf(error, size, "%s: cannot be written to: %s", path, strerror(errno));
 		return false;

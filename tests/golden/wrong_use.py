@@ -53,6 +53,7 @@ ROWS = [
 	("good --sessions good", 2, "--sessions is the capture to be read: good"),
 	("--tap a=good --alerts good", 2, "--alerts is the capture to be read: good"),
 	("good --sessions out --filter nonsense!", 2, "--filter: "),
+	("good --evidence out", 2, "--evidence: out: is not a directory"),
 	("good --fail-on never", 2, "--fail-on"),
 	("good --workers 0", 2, "--workers"),
 	("good --ports 0", 2, "--ports"),
