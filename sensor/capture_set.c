@@ -26,6 +26,7 @@ struct input {
 	char *path;
 	uint32_t root;         /* index of the path it was named by */
 	bool from_directory;   /* other files than captures are skipped */
+	bool skipped;          /* of a directory, and no capture */
 	bool waiting;          /* has packets and was not opened for them yet */
 	int64_t first_time_ns; /* of a waiting one */
 	uint64_t size;
@@ -344,6 +345,7 @@ static enum capture_status probed(struct capture_set *set, uint32_t index,
 	/* Damage of the file itself is told even in a directory: it may hide a capture. */
 	if (!is_capture && input->from_directory && fault->error_number == 0) {
 		set->counts.skipped++;
+		input->skipped = true;
 		return CAPTURE_PACKET;
 	}
 	return report(set, input->path, fault);
@@ -629,4 +631,14 @@ struct capture_counts capture_set_counts(const struct capture_set *set)
 		counts.bytes_read += byte_source_consumed(capture_file_source(set->heap[i].file));
 	counts.window_bytes_peak = capture_window_pool_peak(set->pool);
 	return counts;
+}
+
+const char *capture_set_skipped(const struct capture_set *set, size_t *at)
+{
+	while (*at < set->input_count) {
+		const struct input *input = &set->inputs[(*at)++];
+		if (input->skipped)
+			return input->path;
+	}
+	return NULL;
 }

@@ -91,6 +91,12 @@ const char *capture_set_interface_name(const struct capture_set *set, uint32_t i
 /* The path of a packet's file, valid as long as the set. */
 const char *capture_set_file_path(const struct capture_set *set, uint32_t file_id);
 
+/*
+ * The next file that was skipped as it is no capture, *at being 0 for the first; NULL: no more.
+ * Valid as long as the set.
+ */
+const char *capture_set_skipped(const struct capture_set *set, size_t *at);
+
 struct capture_counts capture_set_counts(const struct capture_set *set);
 
 #endif

@@ -153,6 +153,23 @@ static void list_input(struct replay *replay, const struct capture_set *set, uin
 	run_input(replay->run, capture_set_file_path(set, file_id));
 }
 
+/* A file of a directory that is no capture, where each is a set of its own. */
+static void skip_file(struct replay *replay, const struct capture_error *error)
+{
+	replay->skipped++;
+	log_line(run_log(replay->run), LOG_DEBUG, "%s: skipped: %s", error->path, error->reason);
+}
+
+/* Names what was no capture, for who wonders where one of his files is. */
+static void tell_skipped(const struct replay *replay, const struct capture_set *set)
+{
+	size_t at = 0;
+	const char *path;
+
+	while ((path = capture_set_skipped(set, &at)) != NULL)
+		log_line(run_log(replay->run), LOG_DEBUG, "%s: skipped: not a capture", path);
+}
+
 /* Reads one set to its end. found_in_directory: what is no capture is passed over. */
 static void replay_set(struct replay *replay, const char *const *paths, size_t count,
 		       bool found_in_directory)
@@ -175,7 +192,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			capture_set_wait(set);
 		if (status == CAPTURE_FAULT) {
 			if (found_in_directory && capture_set_counts(set).captures == 0)
-				replay->skipped++;
+				skip_file(replay, capture_set_error(set));
 			else
 				report_fault(replay, capture_set_error(set));
 		}
@@ -216,6 +233,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			 "out of memory: %" PRIu64 " interfaces go without their names",
 			 counts.unnamed);
 	}
+	tell_skipped(replay, set);
 	replay->captures += counts.captures;
 	replay->skipped += counts.skipped;
 	replay->consumed += counts.bytes_read;

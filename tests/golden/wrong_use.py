@@ -35,6 +35,8 @@ ROWS = [
 	("unknown-link", 1, "unknown-link: packets of link type 147 are not read"),
 	("directory", 1, "directory: no captures in it"),
 	("directory --separate", 1, "directory: holds no capture"),
+	("directory --log-level debug", 1, "debug: directory/note: skipped: not a capture"),
+	("directory --separate --log-level debug", 1, "debug: directory/note: skipped: not a capture"),
 	("-", 1, "-: is empty"),
 	("good --sessions /dev/full", 1, "/dev/full: cannot be written"),
 	("", 2, "no capture given"),
