@@ -315,6 +315,6 @@ void alert_line(const struct alert *alert, bool colour, struct buffer *out)
 	if (alert->summary != 0) {
 		buffer_add_text(out, " [");
 		buffer_add_u64(out, alert->count);
-		buffer_add_text(out, " sessions]");
+		buffer_add_text(out, alert->count == 1 ? " session]" : " sessions]");
 	}
 }

@@ -150,8 +150,9 @@ static bool file_close(struct sink *sink, char *error, size_t error_size)
 		(void)file_fail(f, "cannot be closed", errno, 0);
 	bool good = !f->sink.failed;
 	if (!good)
-		(void)snprintf(error, error_size, "%s (%" PRIu64 " documents were lost)",
-			       sink->error, sink->refused);
+		(void)snprintf(error, error_size, "%s (%" PRIu64 " %s lost)", sink->error,
+			       sink->refused,
+			       sink->refused == 1 ? "document was" : "documents were");
 	free(f->buffer);
 	free(f->path);
 	free(f);

@@ -242,8 +242,8 @@ static bool syslog_close(struct sink *sink, char *error, size_t error_size)
 	lose(s, s->queue.count, "alerts were not taken");
 	bool good = !sink->failed;
 	if (!good)
-		(void)snprintf(error, error_size, "%s (%" PRIu64 " alerts were lost)", sink->error,
-			       sink->refused);
+		(void)snprintf(error, error_size, "%s (%" PRIu64 " %s lost)", sink->error,
+			       sink->refused, sink->refused == 1 ? "alert was" : "alerts were");
 	outbox_queue_clear(&s->queue);
 	buffer_free(&s->message);
 	if (s->fd >= 0)

@@ -205,8 +205,8 @@ static void print_entry(struct tail *tail, const struct tail_entry *entry)
 static void say_missed(struct tail *tail, uint64_t count)
 {
 	tail->missed += count;
-	log_line(&tail->log, LOG_WARNING, "%" PRIu64 " alerts were trimmed from the stream unread",
-		 count);
+	log_line(&tail->log, LOG_WARNING, "%" PRIu64 " %s trimmed from the stream unread", count,
+		 count == 1 ? "alert was" : "alerts were");
 }
 
 static bool acknowledge(struct tail *tail, const struct redis_reply *entries)

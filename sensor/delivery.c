@@ -109,10 +109,12 @@ static bool report_losses(const struct delivery *d, const struct outbox_stats *s
 		dropped += stats->dropped[i];
 	dropped += stats->expired + stats->too_large + stats->corrupt_records;
 	if (dropped > 0)
-		log_line(d->log, LOG_ERROR, "outbox: %" PRIu64 " alerts were lost", dropped);
+		log_line(d->log, LOG_ERROR, "outbox: %" PRIu64 " %s lost", dropped,
+			 dropped == 1 ? "alert was" : "alerts were");
 	if (stats->dead_letters > 0)
-		log_line(d->log, LOG_ERROR, "Redis: %" PRIu64 " alerts were refused for good",
-			 stats->dead_letters);
+		log_line(d->log, LOG_ERROR, "Redis: %" PRIu64 " %s refused for good",
+			 stats->dead_letters,
+			 stats->dead_letters == 1 ? "alert was" : "alerts were");
 	return dropped == 0 && stats->dead_letters == 0;
 }
 
