@@ -241,28 +241,30 @@ static void session_fetch(const struct smtp_session *session)
  */
 static bool set_aside(struct pipeline *p, struct flow *flow)
 {
-	if (p->packet->interface != 0 || !stream_under_way(&flow->stream) ||
-	    !flow_set_aside(p->flows, flow))
-		return false;
-	p->beside = true;
-	return true;
+	return p->packet->interface == 0 && stream_under_way(&flow->stream) &&
+	       flow_set_aside(p->flows, flow);
 }
 
-/* Which of two connections of the same endpoints a segment is of: the one it stands closer to. */
-static struct flow *nearer(struct pipeline *p, struct flow *flow, const struct tcp_segment *segment,
+static uint32_t distance(const struct flow *flow, const struct tcp_segment *segment,
+			 uint8_t src_end)
+{
+	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	return stream_distance(&flow->stream, side, segment);
+}
+
+/*
+ * Which of two connections of the same endpoints a segment is of: the one it stands closer to.
+ * Either may be NULL.
+ */
+static struct flow *nearer(struct flow *flow, struct flow *aside, const struct tcp_segment *segment,
 			   uint8_t src_end)
 {
-	struct flow *aside = flow_aside(p->flows, &flow->key);
-	if (aside == NULL) {
-		flow->beside = 0;
+	if (aside == NULL)
 		return flow;
-	}
-	enum side side = src_end == aside->client_end ? SIDE_CLIENT : SIDE_SERVER;
-	uint32_t away = stream_distance(&aside->stream, side, segment);
-	side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
-	return away <= LIMIT_ASIDE_BYTES && away < stream_distance(&flow->stream, side, segment)
-		   ? aside
-		   : flow;
+	uint32_t away = distance(aside, segment, src_end);
+	if (away > LIMIT_ASIDE_BYTES)
+		return flow;
+	return flow == NULL || away < distance(flow, segment, src_end) ? aside : flow;
 }
 
 /*
@@ -347,12 +349,15 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 		choice.flow = find_shown(p);
 	else
 		choice = view_choose(p->flows, &choice.key, src_end, interface, opens);
-	if (choice.flow != NULL && choice.flow->beside) {
-		choice.flow = nearer(p, choice.flow, segment, src_end);
-		choice.key = choice.flow->key;
+	struct flow *flow = choice.flow, *aside = NULL;
+	if (interface == 0 && (flow == NULL || flow->beside)) {
+		aside = flow_aside(p->flows, &choice.key);
+		if (flow != NULL || !opens)
+			flow = nearer(flow, aside, segment, src_end);
+		if (flow != NULL)
+			choice.key = flow->key;
 	}
-	struct flow *flow = choice.flow;
-	const bool beside = p->beside || (flow != NULL && flow->beside);
+	const bool beside = aside != NULL && flow != aside;
 	const bool resumed = flow != NULL && flow->over && goes_on(flow, src_end, segment);
 	const uint8_t client_end = flow != NULL ? flow->client_end : 0;
 	if (flow != NULL && flow->over) {
@@ -369,7 +374,6 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 			return false;
 		flow->quiet = choice.quiet;
 		flow->beside = beside;
-		p->beside = false;
 		if (interface != 0)
 			view_note(flow, src_end, interface);
 		if (choice.first != NULL)

@@ -60,7 +60,6 @@ struct pipeline {
 	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
-	bool beside;      /* the packet opens a connection beside one that was set aside */
 	bool out_of_line; /* stream_fast() and stream_in_order() refused the packet already */
 	struct stream_event event; /* of the packet, in STAGE_EVENT */
 	struct flow *flow;         /* under hand */

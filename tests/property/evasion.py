@@ -265,6 +265,7 @@ TRICKS = {
 	"SYN with data": before(lambda p: [Packet(p.side, p.seq, 0, SYN, b"XXXX\r\n")]),
 	"another handshake": before(lambda p: handshake(77777, 99999)),
 	"another handshake, far off": before(lambda p: handshake(3 << 30, 2 << 30)),
+	"two other handshakes": before(lambda p: handshake(3 << 30, 2 << 30) + handshake(1 << 30, 7 << 29)),
 	"SYN-ACK, other sequence number": before(lambda p: [Packet(SERVER, 99999, 12345, SYN | ACK)]),
 	"no flags": before(lambda p: [Packet(p.side, p.seq, p.ack, 0, other(b"QUIT\r\n"))]),
 	"all flags": before(lambda p: [Packet(p.side, p.seq, p.ack, 0x3F, other(b"QUIT\r\n"))]),
