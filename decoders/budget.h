@@ -45,8 +45,8 @@ void budget_init(struct budget *budget, size_t cap);
 
 /*
  * To be called before the first request. Up to count blocks of each size are kept for the next
- * request instead of being given back: at most 32 KiB for each one of count. budget_release() ends
- * it. AddressSanitizer does not find the use of a block that was given back and is kept.
+ * request instead of being given back: at most 32 KiB for each one of count. AddressSanitizer does
+ * not find the use of a block that was given back and is kept.
  */
 void budget_keep(struct budget *budget, uint32_t count);
 

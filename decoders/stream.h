@@ -245,8 +245,8 @@ void stream_finish(struct stream_pool *pool, struct stream *stream, int64_t now_
 void stream_history(struct stream_pool *pool, struct stream *stream, enum side side, bool keep);
 
 /*
- * How far a segment stands from where its side goes on, in bytes either way; UINT32_MAX when
- * nothing is known of where that is.
+ * How far a segment stands from where its side goes on, and what it acknowledges from where the
+ * other side does, in bytes either way, together; UINT32_MAX when nothing is known of either.
  */
 uint32_t stream_distance(const struct stream *stream, enum side from,
 			 const struct tcp_segment *segment);

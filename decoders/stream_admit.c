@@ -2,6 +2,8 @@
 /* What a segment means to its connection before its bytes are placed. */
 #include "decoders/stream_internal.h"
 
+#include <stdlib.h>
+
 /* No sender has more than this in flight; the largest window of common stacks is below. */
 #define FLIGHT_MAX (UINT32_C(1) << 24)
 /* The largest scaled window (RFC 7323 2.3): an acknowledgement further ahead is none. */
@@ -53,15 +55,16 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 uint32_t stream_distance(const struct stream *s, enum side x, const struct tcp_segment *segment)
 {
 	enum side o = side_other(x);
-	int64_t away;
+	const bool acks = (segment->flags & TCP_ACK) != 0 && has_flag(s, o, STREAM_KNOWN);
+	int64_t away = 0;
 
-	if (has_flag(s, x, STREAM_KNOWN))
-		away = seq_diff(segment->seq, s->side[x].next);
-	else if ((segment->flags & TCP_ACK) != 0 && has_flag(s, o, STREAM_KNOWN))
-		away = seq_diff(segment->ack, s->side[o].next);
-	else
+	if (!has_flag(s, x, STREAM_KNOWN) && !acks)
 		return UINT32_MAX;
-	return (uint32_t)(away < 0 ? -away : away);
+	if (has_flag(s, x, STREAM_KNOWN))
+		away += llabs((int64_t)seq_diff(segment->seq, s->side[x].next));
+	if (acks)
+		away += llabs((int64_t)seq_diff(segment->ack, s->side[o].next));
+	return away < UINT32_MAX ? (uint32_t)away : UINT32_MAX;
 }
 
 bool stream_under_way(const struct stream *s)

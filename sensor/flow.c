@@ -231,10 +231,11 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 
 int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
-	bool alive = (flow->session != NULL || flow->follows) && !flow->over &&
-		     flow->key.view != FLOW_VIEW_ASIDE;
-	return flow->last_ns + flow->lag_ms * INT64_C(1000000) +
-	       (alive ? table->limits.idle_ns : table->limits.half_open_ns);
+	bool alive = (flow->session != NULL || flow->follows) && !flow->over;
+	int64_t idle_ns = alive ? table->limits.idle_ns : table->limits.half_open_ns;
+	if (alive && flow->key.view == FLOW_VIEW_ASIDE && table->limits.aside_ns < idle_ns)
+		idle_ns = table->limits.aside_ns;
+	return flow->last_ns + flow->lag_ms * INT64_C(1000000) + idle_ns;
 }
 
 /* Rounded up, so that a connection is never over too early. */

@@ -237,12 +237,19 @@ static void session_fetch(const struct smtp_session *session)
 /*
  * The endpoints have opened another connection while this one was under way. They have forgotten
  * this one, or it goes on: the other one is that of a proxy that stands between them and uses the
- * client's address and port, or was forged so that this one is lost from sight. True: it may go on.
+ * client's address and port, or was forged so that this one is lost from sight. So it is set aside:
+ * NULL. Or one has to be closed first, which is returned: one that was aside before gives way to
+ * this one, unless nothing was said in this one.
  */
-static bool set_aside(struct pipeline *p, struct flow *flow)
+static struct flow *set_aside(struct pipeline *p, struct flow *flow)
 {
-	return p->packet->interface == 0 && stream_under_way(&flow->stream) &&
-	       flow_set_aside(p->flows, flow);
+	if (p->packet->interface != 0 || flow->key.view != 0 || !stream_under_way(&flow->stream))
+		return flow;
+	if (flow_set_aside(p->flows, flow))
+		return NULL;
+	struct flow *before = flow_aside(p->flows, &flow->key);
+	const bool said = flow->session != NULL || flow->follows;
+	return said || before->over ? before : flow;
 }
 
 static uint32_t distance(const struct flow *flow, const struct tcp_segment *segment,
@@ -253,7 +260,8 @@ static uint32_t distance(const struct flow *flow, const struct tcp_segment *segm
 }
 
 /*
- * Which of two connections of the same endpoints a segment is of: the one it stands closer to.
+ * Which of two connections of the same endpoints a segment is of: the one it stands closer to; of
+ * the one set aside where that is not to be told, as the other one may be forged to look like it.
  * Either may be NULL.
  */
 static struct flow *nearer(struct flow *flow, struct flow *aside, const struct tcp_segment *segment,
@@ -264,7 +272,7 @@ static struct flow *nearer(struct flow *flow, struct flow *aside, const struct t
 	uint32_t away = distance(aside, segment, src_end);
 	if (away > LIMIT_ASIDE_BYTES)
 		return flow;
-	return flow == NULL || away < distance(flow, segment, src_end) ? aside : flow;
+	return flow == NULL || away <= distance(flow, segment, src_end) ? aside : flow;
 }
 
 /*
@@ -295,10 +303,10 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	}
 	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
 	    STREAM_NEW_CONNECTION) {
-		if (set_aside(p, flow))
-			p->stage = STAGE_SEGMENT;
-		else
-			close_begin(p, flow, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
+		struct flow *gives_way = set_aside(p, flow);
+		p->stage = STAGE_SEGMENT;
+		if (gives_way != NULL)
+			close_begin(p, gives_way, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
 		return false;
 	}
 	count_segment(flow, side, segment);
@@ -352,7 +360,10 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	struct flow *flow = choice.flow, *aside = NULL;
 	if (interface == 0 && (flow == NULL || flow->beside)) {
 		aside = flow_aside(p->flows, &choice.key);
-		if (flow != NULL || !opens)
+		if (flow != NULL && aside == NULL)
+			flow->beside = 0;
+		/* What opens a connection is not of one that is over. */
+		if (!opens || (flow != NULL && aside != NULL && !aside->over))
 			flow = nearer(flow, aside, segment, src_end);
 		if (flow != NULL)
 			choice.key = flow->key;
@@ -450,7 +461,7 @@ static enum shunted shunt(struct pipeline *p, const struct followed_packet *pack
 	struct flow *flow = flow_find_hashed(p->flows, &packet->key, packet->flow_hash);
 	p->shown = flow;
 	p->looked_up = true;
-	if (flow == NULL || flow->over || (p->evidence.size > 0 && !flow->follows))
+	if (flow == NULL || flow->over || flow->beside || (p->evidence.size > 0 && !flow->follows))
 		return SHUNT_NO;
 	const struct tcp_segment *segment = &packet->segment;
 	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;

@@ -228,6 +228,17 @@ def handshake(client, server):
 	return [Packet(CLIENT, client, 0, SYN), Packet(SERVER, server, client + 1, SYN | ACK), Packet(CLIENT, client + 1, server + 1, ACK)]
 
 
+def with_payload_said(trick):
+	"""Once something was said: before, a SYN-ACK that answers is believed, whatever it says of itself."""
+	return lambda ps, i: trick(ps, i) if any(p.payload for p in ps[:i]) else None
+
+
+def handshake_at(p, client, server):
+	"""So that what the two send next is the next of that one, too, or far from it."""
+	here = (p.seq, p.ack) if p.side == CLIENT else (p.ack, p.seq)
+	return handshake(here[0] - 1 + client, here[1] - 1 + server)
+
+
 TRICKS = {
 	"forged bytes, bad checksum, first": with_payload(before(lambda p: forged(p, bad_checksum=True))),
 	"forged bytes, bad checksum, later": with_payload(behind(lambda p: forged(p, bad_checksum=True))),
@@ -265,6 +276,10 @@ TRICKS = {
 	"SYN with data": before(lambda p: [Packet(p.side, p.seq, 0, SYN, b"XXXX\r\n")]),
 	"another handshake": before(lambda p: handshake(77777, 99999)),
 	"another handshake, far off": before(lambda p: handshake(3 << 30, 2 << 30)),
+	"another handshake, where it stands": before(lambda p: handshake_at(p, 0, 0)),
+	"another handshake, where the client stands": with_payload_said(before(lambda p: handshake_at(p, 0, 1 << 30))),
+	"another handshake, where the server stands": with_payload_said(before(lambda p: handshake_at(p, 1 << 30, 0))),
+	"a handshake before, and another": with_payload_said(lambda ps, i: handshake(3 << 30, 2 << 30)[:2] + ps[:i] + handshake(1 << 30, 7 << 29) + ps[i:]),
 	"two other handshakes": before(lambda p: handshake(3 << 30, 2 << 30) + handshake(1 << 30, 7 << 29)),
 	"SYN-ACK, other sequence number": before(lambda p: [Packet(SERVER, 99999, 12345, SYN | ACK)]),
 	"no flags": before(lambda p: [Packet(p.side, p.seq, p.ack, 0, other(b"QUIT\r\n"))]),

@@ -7,8 +7,10 @@
 #define SECOND INT64_C(1000000000)
 #define FLOWS  500U
 
-static const struct flow_limits limits = {
-    .max_flows = 10000, .idle_ns = 3600 * SECOND, .half_open_ns = 300 * SECOND};
+static const struct flow_limits limits = {.max_flows = 10000,
+					  .idle_ns = 3600 * SECOND,
+					  .half_open_ns = 300 * SECOND,
+					  .aside_ns = 350 * SECOND};
 
 static struct flow_key key_of(uint32_t number)
 {
