@@ -232,10 +232,8 @@ static void slot_unlink(struct flow_table *table, struct flow *flow)
 int64_t flow_due(const struct flow_table *table, const struct flow *flow)
 {
 	bool alive = (flow->session != NULL || flow->follows) && !flow->over;
-	int64_t idle_ns = alive ? table->limits.idle_ns : table->limits.half_open_ns;
-	if (alive && flow->key.view == FLOW_VIEW_ASIDE && table->limits.aside_ns < idle_ns)
-		idle_ns = table->limits.aside_ns;
-	return flow->last_ns + flow->lag_ms * INT64_C(1000000) + idle_ns;
+	return flow->last_ns + flow->lag_ms * INT64_C(1000000) +
+	       (alive ? table->limits.idle_ns : table->limits.half_open_ns);
 }
 
 /* Rounded up, so that a connection is never over too early. */
@@ -309,12 +307,6 @@ bool flow_set_aside(struct flow_table *table, struct flow *flow)
 	uint32_t index = bucket_leave(table, flow);
 	flow->key.view = FLOW_VIEW_ASIDE;
 	bucket_enter(table, flow, index);
-	if (flow->slot != SLOT_DUE) {
-		/* What is due already comes with the next slot. */
-		const int64_t due = flow_due(table, flow), soonest = table->clock_slot * SLOT_NS;
-		slot_unlink(table, flow);
-		slot_insert(table, flow, index, due > soonest ? due : soonest);
-	}
 	return true;
 }
 

@@ -63,7 +63,6 @@ struct flow_limits {
 	uint32_t max_flows;
 	int64_t idle_ns;      /* of an established connection */
 	int64_t half_open_ns; /* of one without payload, and of one that is over */
-	int64_t aside_ns;     /* of an established one that was set aside */
 	bool trails;          /* evidence is kept: each connection has a trail */
 };
 

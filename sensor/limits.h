@@ -77,8 +77,6 @@
 #define LIMIT_IDLE_NS (3600LL * 1000000000)
 /* Without payload: a handshake that was never finished, or a scan. */
 #define LIMIT_HALF_OPEN_NS (300LL * 1000000000)
-/* Set aside, as another one was opened: it may go on as well as any other. */
-#define LIMIT_ASIDE_NS LIMIT_IDLE_NS
 /* Of a connection that was set aside: what stands farther from it is none of its segments. */
 #define LIMIT_ASIDE_BYTES (UINT32_C(1) << 24)
 

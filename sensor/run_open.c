@@ -219,7 +219,6 @@ static void configure_crew(struct run *run)
 	    .flows = {.max_flows = LIMIT_FLOWS,
 		      .idle_ns = LIMIT_IDLE_NS,
 		      .half_open_ns = LIMIT_HALF_OPEN_NS,
-		      .aside_ns = LIMIT_ASIDE_NS,
 		      .trails = options->evidence != NULL},
 	    .streams = {.max_out_of_order = LIMIT_OUT_OF_ORDER,
 			.max_held = LIMIT_HELD,
