@@ -22,7 +22,7 @@ struct heap_reach {
 /*
  * From now on the heap grows by step bytes of addresses at least, none of them used yet, and what
  * it grows by here is of huge pages. It is given back to the system when more than twice as much
- * is free at its end. step: some huge pages, 1 GiB at most. To be called once, before much of the
+ * is free at its end. step: some huge pages, less than 1 GiB. To be called once, before much of the
  * heap is used and before there are threads, which share it from then on: a heap of a thread's own
  * would be of small pages.
  */

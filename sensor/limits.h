@@ -132,7 +132,7 @@
 
 /* By which the heap grows, as addresses (heap.h): where two steps meet, pages are small. */
 #define LIMIT_HEAP_STEP (64U << 20)
-/* Packets after which it is looked at again: they take a megabyte at most. */
+/* Packets after which it is looked at again: they take some megabytes at most. */
 #define LIMIT_HEAP_PACKETS 1024U
 
 /* What the judge keeps: open sessions that raised something, windows of suppression. */
