@@ -101,7 +101,8 @@ void json_put_hex(struct json *json, struct json_key key, const uint8_t *bytes, 
 void json_put_address(struct json *json, struct json_key key, const struct ip_addr *address)
 {
 	char text[IP_ADDR_TEXT];
-	json_put_word(json, key, text, ip_addr_text(address, text));
+	size_t len = ip_addr_text(address, text);
+	json_put_word(json, key, text, len);
 }
 
 static void add_utf16_escape(struct buffer *out, uint32_t unit)
