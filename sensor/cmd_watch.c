@@ -147,11 +147,11 @@ static void tell_statistics(const struct run *run, struct capture_live *live, si
 				" dropped by the kernel, %" PRIu64 " by the interface\n",
 				i == 0 ? "\n" : "", name, stats.received, stats.dropped_kernel,
 				stats.dropped_interface);
-		if (stats.dropped_kernel > 0 || stats.dropped_interface > 0)
+		const uint64_t dropped = stats.dropped_kernel + stats.dropped_interface;
+		if (dropped > 0)
 			log_line(run_log(run), LOG_WARNING,
-				 "%s: %" PRIu64
-				 " packets were dropped: gaps may be the capture's own",
-				 name, stats.dropped_kernel + stats.dropped_interface);
+				 "%s: %" PRIu64 " %s dropped: gaps may be the capture's own", name,
+				 dropped, dropped == 1 ? "packet was" : "packets were");
 	}
 }
 

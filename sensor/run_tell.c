@@ -103,31 +103,37 @@ void run_tell_unsaid(struct run *run)
 	int evidence_error = judge_evidence_error(run->judge);
 
 	if (evidence_error != 0)
-		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " captures could not be written: %s",
-			 run->options->evidence, judged->evidence_failed, strerror(evidence_error));
+		log_line(&run->log, LOG_ERROR, "%s: %" PRIu64 " %s could not be written: %s",
+			 run->options->evidence, judged->evidence_failed,
+			 judged->evidence_failed == 1 ? "capture" : "captures",
+			 strerror(evidence_error));
 	if (judged->oversized > 0)
 		log_line(&run->log, LOG_ERROR,
-			 "%" PRIu64 " alerts or session records are lost: no memory for them, or "
-			 "larger than %zu bytes",
-			 judged->oversized, (size_t)LIMIT_DOCUMENT);
+			 "%" PRIu64 " %s lost: no memory for them, or larger than %zu bytes",
+			 judged->oversized,
+			 judged->oversized == 1 ? "alert or session record is"
+						: "alerts or session records are",
+			 (size_t)LIMIT_DOCUMENT);
 	if (judged->unprinted > 0)
-		log_line(&run->log, LOG_ERROR, "%" PRIu64 " alerts were not printed: out of memory",
-			 judged->unprinted);
+		log_line(&run->log, LOG_ERROR, "%" PRIu64 " %s not printed: out of memory",
+			 judged->unprinted, judged->unprinted == 1 ? "alert was" : "alerts were");
 	if (judged->dialogue_cut + judged->evidence_cut > 0)
 		log_line(&run->log, LOG_WARNING,
-			 "%" PRIu64 " alerts lack the beginning of their dialogue and %" PRIu64
-			 " of their evidence: the memory for these was full",
+			 "memory was full: alerts that lack the beginning of their "
+			 "dialogue: %" PRIu64 ", of their evidence: %" PRIu64,
 			 judged->dialogue_cut, judged->evidence_cut);
 	if (judged->unrecorded > 0)
 		log_line(&run->log, LOG_WARNING,
-			 "out of memory: alerts of %" PRIu64 " sessions may be repeated",
-			 judged->unrecorded);
+			 "out of memory: alerts of %" PRIu64 " %s may be repeated",
+			 judged->unrecorded, judged->unrecorded == 1 ? "session" : "sessions");
 	const struct counters counters = run_count_all(run);
 	if (counters.caps_reached > 0)
 		log_line(&run->log, LOG_WARNING,
-			 "a cap was reached %" PRIu64 " times (%" PRIu64
-			 " connections given up): results may be incomplete",
-			 counters.caps_reached, counters.connections_evicted);
+			 "a cap was reached %" PRIu64 " %s (%" PRIu64
+			 " %s given up): results may be incomplete",
+			 counters.caps_reached, counters.caps_reached == 1 ? "time" : "times",
+			 counters.connections_evicted,
+			 counters.connections_evicted == 1 ? "connection" : "connections");
 	if (evidence_error != 0 || judged->oversized > 0 || judged->unprinted > 0)
 		run->complete = false;
 }

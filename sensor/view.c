@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/view.h"
 
+#include "sensor/limits.h"
+
+_Static_assert(LIMIT_TAPS < FLOW_VIEW_ASIDE, "no interface has the view of what is set aside");
+
 static bool shows_both(const struct flow *flow)
 {
 	return flow->shown_by[0] != 0 && flow->shown_by[1] != 0;
