@@ -10,6 +10,8 @@
 #define BLOCK_BITS 8U
 #define BLOCK      (1U << BLOCK_BITS) /* flows are allocated in blocks, so that they never move */
 
+_Static_assert(SLOT_DUE <= 0x7fff, "every place of a flow in the timer wheel fits flow->slot");
+
 #define CACHE_LINE 64U
 
 struct flow_block {

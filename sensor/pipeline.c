@@ -252,6 +252,15 @@ static struct flow *set_aside(struct pipeline *p, struct flow *flow)
 	return said || before->over ? before : flow;
 }
 
+/* The segment under hand opens another connection than this one of the same endpoints. */
+static void opens_another(struct pipeline *p, struct flow *flow)
+{
+	struct flow *gives_way = set_aside(p, flow);
+	p->stage = STAGE_SEGMENT;
+	if (gives_way != NULL)
+		close_begin(p, gives_way, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
+}
+
 static uint32_t distance(const struct flow *flow, const struct tcp_segment *segment,
 			 uint8_t src_end)
 {
@@ -285,36 +294,30 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	const struct tcp_segment *segment = &p->packet->segment;
 	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 
+	const bool in_line = !p->out_of_line;
+	p->out_of_line = false; /* what is done with the packet may change it */
+	p->flow = flow;
 	p->stage = resume;
+	const bool fast = in_line && stream_fast(&flow->stream, side, segment);
+	const bool whole = in_line && !fast &&
+			   stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns,
+					   p->ordinal, event);
+	if (!fast && !whole) {
+		if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns,
+				p->ordinal) == STREAM_NEW_CONNECTION) {
+			opens_another(p, flow);
+			return false;
+		}
+		p->side = side;
+		p->lag_ns = p->clock_ns - p->time_ns;
+		p->resume = resume;
+		p->stage = STAGE_PULL;
+	}
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
-	const bool out_of_line = p->out_of_line;
-	p->out_of_line = false; /* what is done with the packet may change it */
-	if (!out_of_line && stream_fast(&flow->stream, side, segment)) {
-		count_segment(flow, side, segment);
-		return false;
-	}
-	p->flow = flow;
-	if (!out_of_line && stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns,
-					    p->ordinal, event)) {
-		count_segment(flow, side, segment);
-		return true;
-	}
-	if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns, p->ordinal) ==
-	    STREAM_NEW_CONNECTION) {
-		struct flow *gives_way = set_aside(p, flow);
-		p->stage = STAGE_SEGMENT;
-		if (gives_way != NULL)
-			close_begin(p, gives_way, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
-		return false;
-	}
 	count_segment(flow, side, segment);
-	p->side = side;
-	p->lag_ns = p->clock_ns - p->time_ns;
-	p->resume = resume;
-	p->stage = STAGE_PULL;
-	return false;
+	return whole;
 }
 
 void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet)
