@@ -17,41 +17,38 @@ struct batch_copy {
 	_Alignas(max_align_t) uint8_t bytes[];
 };
 
-bool batch_ring_init(struct batch_ring *ring, unsigned workers)
+bool batch_init(struct batch *batch, unsigned workers)
 {
-	bool whole = true;
-
-	*ring = (struct batch_ring){.workers = workers};
-	if (!wake_init(&ring->room))
-		return false;
-	ring->progress = aligned_alloc(64, workers * sizeof *ring->progress);
-	for (unsigned i = 0; ring->progress != NULL && i < workers; i++) {
-		atomic_init(&ring->progress[i].passed, 0);
-		whole = wake_init(&ring->progress[i].wake) && whole;
+	*batch = (struct batch){.window_count = 0};
+	/* Never without workers. */
+	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
+	batch->lanes = calloc(workers, sizeof *batch->lanes);
+	bool whole = batch->lanes != NULL;
+	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
+		struct batch_lane *lane = &batch->lanes[w];
+		lane->slots = aligned_alloc(64, LANE_ROOM * sizeof *lane->slots);
+		lane->kinds = malloc(LANE_ROOM * sizeof *lane->kinds);
+		whole = whole && lane->slots != NULL && lane->kinds != NULL;
 	}
-	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
-		struct batch *batch = &ring->batches[i];
-		/* Never without workers. */
-		/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
-		batch->lanes = calloc(workers, sizeof *batch->lanes);
-		for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
-			struct batch_lane *lane = &batch->lanes[w];
-			lane->slots = aligned_alloc(64, LANE_ROOM * sizeof *lane->slots);
-			lane->kinds = malloc(LANE_ROOM * sizeof *lane->kinds);
-			whole = whole && lane->slots != NULL && lane->kinds != NULL;
-		}
-		whole = whole && batch->lanes != NULL;
-	}
-	if (whole && ring->progress != NULL)
-		return true;
-	batch_ring_free(ring);
-	return false;
+	if (!whole)
+		batch_free(batch, workers);
+	return whole;
 }
 
-/* Lets go of everything: the place is free for another batch. */
-static void batch_release(struct batch_ring *ring, struct batch *batch)
+void batch_free(struct batch *batch, unsigned workers)
 {
-	for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++)
+	batch_clear(batch, workers);
+	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
+		free(batch->lanes[w].slots);
+		free(batch->lanes[w].kinds);
+	}
+	free(batch->lanes);
+	batch->lanes = NULL;
+}
+
+void batch_clear(struct batch *batch, unsigned workers)
+{
+	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++)
 		batch->lanes[w].count = 0;
 	batch->full = batch->last = batch->finish = false;
 	for (size_t i = 0; i < batch->window_count; i++)
@@ -65,17 +62,30 @@ static void batch_release(struct batch_ring *ring, struct batch *batch)
 	batch->copied = 0;
 }
 
+bool batch_ring_init(struct batch_ring *ring, unsigned workers)
+{
+	bool whole = true;
+
+	*ring = (struct batch_ring){.workers = workers};
+	if (!wake_init(&ring->room))
+		return false;
+	ring->progress = aligned_alloc(64, workers * sizeof *ring->progress);
+	for (unsigned i = 0; ring->progress != NULL && i < workers; i++) {
+		atomic_init(&ring->progress[i].passed, 0);
+		whole = wake_init(&ring->progress[i].wake) && whole;
+	}
+	for (unsigned i = 0; i < LIMIT_BATCHES; i++)
+		whole = batch_init(&ring->batches[i], workers) && whole;
+	if (whole && ring->progress != NULL)
+		return true;
+	batch_ring_free(ring);
+	return false;
+}
+
 void batch_ring_free(struct batch_ring *ring)
 {
-	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
-		struct batch *batch = &ring->batches[i];
-		batch_release(ring, batch);
-		for (unsigned w = 0; batch->lanes != NULL && w < ring->workers; w++) {
-			free(batch->lanes[w].slots);
-			free(batch->lanes[w].kinds);
-		}
-		free(batch->lanes);
-	}
+	for (unsigned i = 0; i < LIMIT_BATCHES; i++)
+		batch_free(&ring->batches[i], ring->workers);
 	for (unsigned i = 0; ring->progress != NULL && i < ring->workers; i++)
 		wake_free(&ring->progress[i].wake);
 	free(ring->progress);
@@ -115,7 +125,7 @@ static void wait_passed(struct batch_ring *ring, uint64_t wanted)
 	}
 	uint64_t passed = passed_by_all(ring);
 	for (; ring->released < passed; ring->released++)
-		batch_release(ring, &ring->batches[ring->released % LIMIT_BATCHES]);
+		batch_clear(&ring->batches[ring->released % LIMIT_BATCHES], ring->workers);
 }
 
 static struct batch *present(struct batch_ring *ring)

@@ -69,6 +69,13 @@ struct batch_ring {
 	struct wake room; /* the reader waits for batches to be passed */
 };
 
+/* One batch, for whoever fills it and works it off himself. False as with a ring. */
+bool batch_init(struct batch *batch, unsigned workers);
+void batch_free(struct batch *batch, unsigned workers);
+
+/* Lets go of everything that is in it: it may be filled again. */
+void batch_clear(struct batch *batch, unsigned workers);
+
 /* False when out of memory; then there is nothing to free. */
 bool batch_ring_init(struct batch_ring *ring, unsigned workers);
 void batch_ring_free(struct batch_ring *ring);

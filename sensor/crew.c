@@ -8,13 +8,15 @@
 
 struct crew {
 	unsigned size;       /* of its pipelines */
+	bool alone;          /* the calling thread does all: one worker, which has no thread */
+	uint32_t near_flows; /* then: connections up to which no packet waits for others */
 	struct judge *judge; /* borrowed */
 	struct intake *intake;
-	struct pipeline *pipeline; /* of the calling thread; NULL: there are workers */
 
 	/* the reader */
 	struct flow_hash deal_hash; /* tells the worker */
 	struct batch *batch;        /* being filled; NULL: none */
+	struct batch ahead;         /* that one, where the crew is alone */
 	uint64_t end;               /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
@@ -114,29 +116,39 @@ static void *run_judge(void *argument)
 
 /* ---- life ---- */
 
-static bool start_threads(struct crew *crew, const struct crew_config *config)
+/* Makes the workers; who hears them is the judge itself, or its thread. */
+static bool make_workers(struct crew *crew, const struct crew_config *config)
 {
-	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
-	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
-	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
-	if (crew->workers == NULL)
-		return false;
-	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
-	if (!crew->has_batches)
-		return false;
 	/* A lone worker has nobody to be put in order with: it calls the judge itself. */
-	const bool alone = config->workers == 2;
-	const struct worker_hearer hearer = {.judge = alone ? crew->judge : NULL,
-					     .judge_wake = alone ? NULL : &crew->judge_wake};
+	const bool lone = config->workers <= 2;
+	const struct worker_hearer hearer = {.judge = lone ? crew->judge : NULL,
+					     .judge_wake = lone ? NULL : &crew->judge_wake};
 	/* What sessions share by luck of their order, not by their own right, is shared out. */
 	struct pipeline_config share = config->pipeline;
 	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
-	share.dialogue_on_request = alone && share.evidence_ring == 0;
+	share.dialogue_on_request = lone && share.evidence_ring == 0;
+
+	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
+	if (crew->workers == NULL)
+		return false;
+	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
 	for (unsigned i = 0; i < crew->size; i++)
-		if (!worker_start(&crew->workers[i], i, &share, &crew->batches, hearer))
+		if (!worker_init(&crew->workers[i], i, &share, hearer))
 			return false;
-	if (alone)
+	return true;
+}
+
+static bool start_threads(struct crew *crew, bool judging)
+{
+	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
+	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
+	if (!crew->has_batches)
+		return false;
+	for (unsigned i = 0; i < crew->size; i++)
+		if (!worker_start(&crew->workers[i], &crew->batches))
+			return false;
+	if (!judging)
 		return true;
 	sigset_t before;
 	signals_hold(&before);
@@ -152,6 +164,8 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 		return NULL;
 	/* The reader is one of them, the judge's another where there are enough. */
 	crew->size = config->workers <= 3 ? 1 : config->workers - 2;
+	crew->alone = config->workers == 1;
+	crew->near_flows = config->near_flows;
 	crew->judge = judge;
 	/*
 	 * Not a secret of the run: where memory that sessions share is full, what gives way follows
@@ -161,16 +175,8 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
 	flow_hash_init(&crew->deal_hash, &dealing);
 	crew->intake = intake_create(&config->intake);
-	bool good = crew->intake != NULL;
-	if (good && config->workers == 1) {
-		struct pipeline_config whole = config->pipeline;
-		whole.dialogue_on_request = whole.evidence_ring == 0;
-		crew->pipeline = pipeline_create(&whole);
-		good = crew->pipeline != NULL;
-	} else if (good) {
-		good = start_threads(crew, config);
-	}
-	if (good)
+	if (crew->intake != NULL && make_workers(crew, config) &&
+	    (crew->alone ? batch_init(&crew->ahead, 1) : start_threads(crew, config->workers > 2)))
 		return crew;
 	crew_destroy(crew);
 	return NULL;
@@ -179,13 +185,18 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 static struct batch *open_batch(struct crew *crew)
 {
 	if (crew->batch == NULL)
-		crew->batch = batch_open(&crew->batches);
+		crew->batch = crew->alone ? &crew->ahead : batch_open(&crew->batches);
 	return crew->batch;
 }
 
 static void seal(struct crew *crew)
 {
-	batch_seal(&crew->batches, crew->end);
+	if (crew->alone) {
+		worker_batch(&crew->workers[0], crew->batch);
+		batch_clear(crew->batch, 1);
+	} else {
+		batch_seal(&crew->batches, crew->end);
+	}
 	crew->batch = NULL;
 }
 
@@ -216,13 +227,13 @@ void crew_destroy(struct crew *crew)
 	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
 		worker_free(&crew->workers[i]);
 	free(crew->workers);
+	batch_free(&crew->ahead, 1);
 	if (crew->has_batches)
 		batch_ring_free(&crew->batches);
 	if (crew->has_wakes) {
 		wake_free(&crew->judge_wake);
 		wake_free(&crew->rest_wake);
 	}
-	pipeline_destroy(crew->pipeline);
 	intake_destroy(crew->intake);
 	free(crew);
 }
@@ -252,29 +263,19 @@ static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
 			batch_add_clock(open_batch(crew), i, clock_ns, ordinal);
 }
 
-static void drain(struct crew *crew)
+/* A frame on its whole way at once. */
+static void frame_alone(struct crew *crew, const struct captured_frame *frame)
 {
-	struct observation observation;
-	while (pipeline_next(crew->pipeline, &observation)) {
-		if (judge_examine(crew->judge, &observation))
-			pipeline_dialogue(crew->pipeline, &observation);
-		judge_conclude(crew->judge, &observation);
-	}
-}
-
-static void frame_inline(struct crew *crew, const struct captured_frame *frame)
-{
+	struct worker *worker = &crew->workers[0];
 	struct followed_packet packet;
 
-	bool goes_on =
-	    intake_frame(crew->intake, frame, &packet)
-		? pipeline_packet(crew->pipeline, &packet)
-		: pipeline_clock(crew->pipeline, intake_clock(crew->intake), frame->ordinal);
-	if (goes_on)
-		drain(crew);
+	if (intake_frame(crew->intake, frame, &packet))
+		worker_packet(worker, &packet);
+	else
+		worker_clock(worker, intake_clock(crew->intake), frame->ordinal);
 	const struct dns_answers *dns = intake_dns(crew->intake);
 	if (dns != NULL)
-		judge_dns(crew->judge, dns, frame->time_ns);
+		worker_dns(worker, dns, frame->time_ns, frame->ordinal);
 }
 
 static void frame_deal(struct crew *crew, const struct captured_frame *frame)
@@ -302,10 +303,17 @@ static void frame_deal(struct crew *crew, const struct captured_frame *frame)
 		seal(crew);
 }
 
+/* Whether this frame may go its whole way at once: nothing waits before it, nor need it wait. */
+static bool goes_alone(const struct crew *crew)
+{
+	return crew->alone && crew->batch == NULL &&
+	       pipeline_connections(crew->workers[0].pipeline) <= crew->near_flows;
+}
+
 void crew_frame(struct crew *crew, const struct captured_frame *frame)
 {
-	if (crew->pipeline != NULL)
-		frame_inline(crew, frame);
+	if (goes_alone(crew))
+		frame_alone(crew, frame);
 	else
 		frame_deal(crew, frame);
 }
@@ -313,9 +321,8 @@ void crew_frame(struct crew *crew, const struct captured_frame *frame)
 void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 {
 	intake_time(crew->intake, time_ns);
-	if (crew->pipeline != NULL) {
-		if (pipeline_clock(crew->pipeline, intake_clock(crew->intake), ordinal))
-			drain(crew);
+	if (crew->alone && crew->batch == NULL) {
+		worker_clock(&crew->workers[0], intake_clock(crew->intake), ordinal);
 		return;
 	}
 	deal_clock(crew, crew->size, ordinal);
@@ -326,16 +333,17 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 
 bool crew_relieve(struct crew *crew)
 {
-	if (crew->pipeline != NULL)
-		return false;
+	const bool holds = crew->batch != NULL && crew->batch->window_count > 0;
 	if (crew->batch != NULL)
 		seal(crew);
-	return batch_relieve(&crew->batches);
+	return crew->alone ? holds : batch_relieve(&crew->batches);
 }
 
 /* Waits until the workers have passed everything and the judge has heard it. */
 static void await_rest(struct crew *crew)
 {
+	if (crew->alone)
+		return;
 	batch_drain(&crew->batches);
 	if (!crew->judging)
 		return;
@@ -350,7 +358,7 @@ static void await_rest(struct crew *crew)
 
 void crew_rest(struct crew *crew)
 {
-	if (crew->pipeline != NULL || crew->finished)
+	if (crew->finished)
 		return;
 	if (crew->batch != NULL)
 		seal(crew);
@@ -359,11 +367,6 @@ void crew_rest(struct crew *crew)
 
 void crew_finish(struct crew *crew, uint64_t ordinal)
 {
-	if (crew->pipeline != NULL) {
-		pipeline_finish(crew->pipeline, intake_clock(crew->intake), ordinal);
-		drain(crew);
-		return;
-	}
 	crew->end = ordinal;
 	dismiss(crew, true);
 	await_rest(crew);
@@ -381,7 +384,7 @@ unsigned crew_size(const struct crew *crew)
 
 const struct pipeline *crew_pipeline(const struct crew *crew, unsigned worker)
 {
-	return crew->pipeline != NULL ? crew->pipeline : crew->workers[worker].pipeline;
+	return crew->workers[worker].pipeline;
 }
 
 uint64_t crew_unread(const struct crew *crew)

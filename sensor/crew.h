@@ -7,7 +7,8 @@
  * their connection, to threads with a pipeline each. With two there is one such thread, which
  * calls the judge; with more one of them drives the judge and hears the others:
  *
- *     1   reads, pipeline, judges
+ *     1   reads, pipeline, judges: each packet at once, or a batch at a time while connections
+ *         are too many for a cache, so that those of the next packets are fetched meanwhile
  *     2   reads | pipeline, judges
  *     3   reads | pipeline | judges
  *     N   reads | N - 2 pipelines | judges
@@ -37,7 +38,8 @@
 #define CREW_MAX 64 /* threads, as --workers allows */
 
 struct crew_config {
-	unsigned workers; /* threads, 1 .. CREW_MAX */
+	unsigned workers;    /* threads, 1 .. CREW_MAX */
+	uint32_t near_flows; /* connections that a lone worker finds in its cache */
 	struct intake_config intake;
 	struct pipeline_config pipeline;
 };

@@ -7,7 +7,7 @@
 #define SLOT_NS    1000000000LL
 #define SLOT_NONE  SLOTS        /* flow->slot of a free one */
 #define SLOT_DUE   (SLOTS + 1U) /* ... and of one whose time is over */
-#define BLOCK_BITS 8U
+#define BLOCK_BITS 10U
 #define BLOCK      (1U << BLOCK_BITS) /* flows are allocated in blocks, so that they never move */
 
 _Static_assert(SLOT_DUE <= 0x7fff, "every place of a flow in the timer wheel fits flow->slot");
@@ -86,6 +86,11 @@ void flow_table_destroy(struct flow_table *table)
 	budget_free(budget, table, sizeof *table);
 }
 
+uint32_t flow_count(const struct flow_table *table)
+{
+	return table->count;
+}
+
 const struct flow_counters *flow_table_counters(const struct flow_table *table)
 {
 	return &table->counters;
@@ -141,8 +146,9 @@ static uint32_t flow_index(const struct flow_table *table, const struct flow *fl
 
 static void buckets_grow(struct flow_table *table)
 {
+	/* At most half as many as buckets: of a second one in a chain nothing was fetched. */
 	uint32_t old_size = table->bucket_mask + 1;
-	if (table->count < old_size || old_size >= 1U << 30)
+	if (table->count <= old_size / 2 || old_size >= 1U << 30)
 		return;
 	uint32_t size = old_size * 2;
 	uint32_t *buckets = budget_alloc(table->budget, (size_t)size * sizeof(uint32_t));

@@ -78,6 +78,9 @@ struct flow_table *flow_table_create(struct budget *budget, const struct flow_li
 /* Flows must have been closed (flow_remove) before. */
 void flow_table_destroy(struct flow_table *table);
 
+/* Connections that are in it. */
+uint32_t flow_count(const struct flow_table *table);
+
 const struct flow_counters *flow_table_counters(const struct flow_table *table);
 
 /*

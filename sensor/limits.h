@@ -58,6 +58,8 @@
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
+/* Connections, 192 bytes each, that are in a cache: a lone worker need not fetch them ahead. */
+#define LIMIT_NEAR_FLOWS 8192
 /*
  * From a worker to the judge, without evidence: what it tells while others catch up. It
  * is this large at least; twice the largest observation has to fit.

@@ -332,6 +332,18 @@ void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packe
 	memory_fetch(payload.ptr, payload.len < FETCH_MAX ? payload.len : FETCH_MAX);
 }
 
+void pipeline_fetch_session(const struct pipeline *pipeline, const struct followed_packet *packet)
+{
+	const struct flow *flow =
+	    flow_find_hashed(pipeline->flows, &packet->key, packet->flow_hash);
+	if (flow == NULL || flow->over)
+		return;
+	memory_fetch(flow->stream.cold, 1);
+	if (flow->follows)
+		memory_fetch(flow->followed, 1);
+	session_fetch(flow->session);
+}
+
 /* The connection of the packet under hand, or NULL. */
 static struct flow *find_shown(struct pipeline *p)
 {
@@ -619,6 +631,11 @@ bool pipeline_next(struct pipeline *p, struct observation *o)
 		}
 		}
 	}
+}
+
+uint32_t pipeline_connections(const struct pipeline *p)
+{
+	return flow_count(p->flows);
 }
 
 const struct pipeline_counters *pipeline_counters(const struct pipeline *p)

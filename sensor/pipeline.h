@@ -64,11 +64,12 @@ bool pipeline_packet(struct pipeline *pipeline, const struct followed_packet *pa
 
 /*
  * What a packet that is known ahead will need, by its flow_hash, may be fetched ahead: first
- * where the connection's place is written, then, some packets later, the connection and the
- * payload.
+ * where the connection's place is written; some packets later the connection and the payload;
+ * then what the connection leads to.
  */
 void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet);
 void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet);
+void pipeline_fetch_session(const struct pipeline *pipeline, const struct followed_packet *packet);
 
 /*
  * The common clock, where a packet went to another worker or to nobody. What the clock causes
@@ -100,6 +101,9 @@ bool pipeline_next(struct pipeline *pipeline, struct observation *observation);
  * one. To collect it costs more than most observations, of which few are told to anybody.
  */
 void pipeline_dialogue(struct pipeline *pipeline, struct observation *observation);
+
+/* Connections that are followed now, those that are over included. */
+uint32_t pipeline_connections(const struct pipeline *pipeline);
 
 const struct pipeline_counters *pipeline_counters(const struct pipeline *pipeline);
 const struct stream_counters *pipeline_stream_counters(const struct pipeline *pipeline);

@@ -251,6 +251,7 @@ static void configure_crew(struct run *run)
 	    .hash_key = run->crew_config.pipeline.hash_key,
 	};
 	run->crew_config.workers = run->kind == RUN_REPLAY ? (unsigned)options->workers : 1;
+	run->crew_config.near_flows = LIMIT_NEAR_FLOWS;
 	if (options->workers != run->crew_config.workers)
 		log_line(&run->log, LOG_WARNING,
 			 "--workers %" PRIu64 ": watch has one worker, several are replay's",

@@ -5,9 +5,10 @@
 #include "sensor/signals.h"
 
 /* Packets from the one at work to the one that is fetched: a miss takes about as long as two. */
-#define AHEAD_SLOT   12
-#define AHEAD_BUCKET 8
-#define AHEAD_FLOW   4
+#define AHEAD_SLOT    12
+#define AHEAD_BUCKET  9
+#define AHEAD_FLOW    6
+#define AHEAD_SESSION 3
 
 static void await_room(struct worker *worker)
 {
@@ -34,14 +35,26 @@ static void tell(struct worker *worker)
 
 _Static_assert(sizeof(struct dns_answers) <= LIMIT_OBSERVATIONS / 4, "answers fit the queue");
 
-static void tell_dns(struct worker *worker, const struct followed_packet *packet)
+void worker_packet(struct worker *worker, const struct followed_packet *packet)
 {
-	const struct dns_answers *answers = (const void *)packet->frame.ptr;
+	if (pipeline_packet(worker->pipeline, packet))
+		tell(worker);
+}
+
+void worker_clock(struct worker *worker, int64_t clock_ns, uint64_t ordinal)
+{
+	if (pipeline_clock(worker->pipeline, clock_ns, ordinal))
+		tell(worker);
+}
+
+void worker_dns(struct worker *worker, const struct dns_answers *answers, int64_t time_ns,
+		uint64_t ordinal)
+{
 	if (worker->judge != NULL) {
-		judge_dns(worker->judge, answers, packet->time_ns);
+		judge_dns(worker->judge, answers, time_ns);
 		return;
 	}
-	while (!observation_queue_put_dns(&worker->told, answers, packet->time_ns, packet->ordinal))
+	while (!observation_queue_put_dns(&worker->told, answers, time_ns, ordinal))
 		await_room(worker);
 }
 
@@ -57,9 +70,11 @@ static void look_ahead(const struct pipeline *pipeline, const struct batch_lane 
 		pipeline_fetch_place(pipeline, &lane->slots[i + AHEAD_BUCKET].packet);
 	if (i + AHEAD_FLOW < lane->count && lane->kinds[i + AHEAD_FLOW] == BATCH_PACKET)
 		pipeline_fetch(pipeline, &lane->slots[i + AHEAD_FLOW].packet);
+	if (i + AHEAD_SESSION < lane->count && lane->kinds[i + AHEAD_SESSION] == BATCH_PACKET)
+		pipeline_fetch_session(pipeline, &lane->slots[i + AHEAD_SESSION].packet);
 }
 
-static void work_lane(struct worker *worker, const struct batch *batch)
+void worker_batch(struct worker *worker, const struct batch *batch)
 {
 	const struct batch_lane *lane = &batch->lanes[worker->number];
 
@@ -68,15 +83,14 @@ static void work_lane(struct worker *worker, const struct batch *batch)
 		look_ahead(worker->pipeline, lane, i);
 		switch ((enum batch_kind)lane->kinds[i]) {
 		case BATCH_CLOCK:
-			if (pipeline_clock(worker->pipeline, packet->clock_ns, packet->ordinal))
-				tell(worker);
+			worker_clock(worker, packet->clock_ns, packet->ordinal);
 			break;
 		case BATCH_PACKET:
-			if (pipeline_packet(worker->pipeline, packet))
-				tell(worker);
+			worker_packet(worker, packet);
 			break;
 		case BATCH_DNS:
-			tell_dns(worker, packet);
+			worker_dns(worker, (const void *)packet->frame.ptr, packet->time_ns,
+				   packet->ordinal);
 			break;
 		}
 	}
@@ -112,24 +126,22 @@ static void *run_worker(void *argument)
 		const struct batch *batch = batch_take(worker->batches, worker->number);
 		last = batch->last;
 		uint64_t end = last ? batch->end + 1 : batch->end; /* the end is a step as well */
-		work_lane(worker, batch);
+		worker_batch(worker, batch);
 		publish(worker, end);
 		batch_pass(worker->batches, worker->number);
 	}
 	return NULL;
 }
 
-bool worker_start(struct worker *worker, unsigned number, const struct pipeline_config *config,
-		  struct batch_ring *batches, struct worker_hearer hearer)
+bool worker_init(struct worker *worker, unsigned number, const struct pipeline_config *config,
+		 struct worker_hearer hearer)
 {
 	size_t largest = sizeof(struct observation) + TEXT_COUNT * TEXT_LIST_MAX +
 			 DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4);
 	if (config->evidence_ring > 0)
 		largest += config->evidence_out;
-	*worker = (struct worker){.number = number,
-				  .batches = batches,
-				  .judge = hearer.judge,
-				  .judge_wake = hearer.judge_wake};
+	*worker = (struct worker){
+	    .number = number, .judge = hearer.judge, .judge_wake = hearer.judge_wake};
 	worker->pipeline = pipeline_create(config);
 	if (worker->pipeline == NULL)
 		return false;
@@ -139,7 +151,14 @@ bool worker_start(struct worker *worker, unsigned number, const struct pipeline_
 		worker->pipeline = NULL;
 		return false;
 	}
+	return true;
+}
+
+bool worker_start(struct worker *worker, struct batch_ring *batches)
+{
 	sigset_t before;
+
+	worker->batches = batches;
 	signals_hold(&before);
 	worker->started = pthread_create(&worker->thread, NULL, run_worker, worker) == 0;
 	signals_let(&before);

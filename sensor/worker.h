@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One worker: a thread, its pipeline, and what it tells the judge: through a queue or, where it
- * is the only one, by calling it. It takes its lane of each batch in turn.
+ * One worker: its pipeline, and what it tells the judge: through a queue or, where it is the only
+ * one, by calling it. With a thread it takes its lane of each batch in turn; without one the
+ * caller gives it packets or batches.
  */
 #ifndef SENSOR_WORKER_H
 #define SENSOR_WORKER_H
@@ -33,11 +34,26 @@ struct worker_hearer {
 	struct wake *judge_wake;
 };
 
-/* Makes a worker and starts its thread. False when memory or threads are out. */
-bool worker_start(struct worker *worker, unsigned number, const struct pipeline_config *config,
-		  struct batch_ring *batches, struct worker_hearer hearer);
+/* Makes a worker, without a thread so far. False when memory is out: nothing is to be freed. */
+bool worker_init(struct worker *worker, unsigned number, const struct pipeline_config *config,
+		 struct worker_hearer hearer);
 
-/* After the last batch: waits for the thread. Its pipeline stays. */
+/* Starts its thread, which takes batches. False when threads are out. */
+bool worker_start(struct worker *worker, struct batch_ring *batches);
+
+/* ---- what it is given, without a thread by the caller ---- */
+
+void worker_packet(struct worker *worker, const struct followed_packet *packet);
+void worker_clock(struct worker *worker, int64_t clock_ns, uint64_t ordinal);
+void worker_dns(struct worker *worker, const struct dns_answers *answers, int64_t time_ns,
+		uint64_t ordinal);
+
+/* All of its lane, and the end of input if that is the batch's. */
+void worker_batch(struct worker *worker, const struct batch *batch);
+
+/* ---- the end ---- */
+
+/* After the last batch: waits for the thread, if there is one. Its pipeline stays. */
 void worker_join(struct worker *worker);
 
 /* The queue has to be empty of certificates that others hold. */

@@ -151,6 +151,28 @@ def generate(count, rng):
 	return [(at, frame) for at, _, frame in frames]
 
 
+def among_many(frames):
+	"""Among connections that were only opened, and time out: too many for a cache, twice."""
+	begin, crowd = min(at for at, _ in frames), []
+	for number in range(20000):
+		c = traffic.Conversation(handshake=False)
+		c._send(traffic.CLIENT, traffic.SYN)
+		at = begin + number % 10000 * 1e-4 + (450 if number >= 10000 else 0)
+		crowd.append((at, traffic.packet(c.segments[0], 50000 + number % 10000, v6=number >= 10000)))
+	return merge_by_time(frames, crowd)
+
+
+def merge_by_time(frames, others):
+	"""The frames in their order, which need not be that of time, with the others between them."""
+	merged, i = [], 0
+	for frame in frames:
+		while i < len(others) and others[i][0] <= frame[0]:
+			merged.append(others[i])
+			i += 1
+		merged.append(frame)
+	return merged + others[i:]
+
+
 def write(path, frames):
 	with (gzip.open if path.endswith(".gz") else open)(path, "wb") as out:
 		out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
@@ -273,6 +295,9 @@ def main():
 		print(f"generated: {len(frames)} frames over {frames[-1][0] - frames[0][0]:.0f} s")
 		known = run.check("generated", [], [whole])["baseline"]
 		run.check("generated, what is known from before", ["--alert-format", "eve"], [whole], known=known)
+		crowded = os.path.join(keep, "crowded.pcap")
+		write(crowded, among_many(frames))
+		run.check("generated, among 10,000 half-open ones", ["--dns"], [crowded])
 		run.check("generated, DNS, all ports", ["--dns", "--all-ports", "--suppression-window", "0"], [whole])
 		spread = [os.path.join(keep, name) for name in ("a.pcap", "b.pcap.gz", "c.pcap")]
 		parts = [[], [], []]
