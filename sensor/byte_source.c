@@ -22,6 +22,7 @@ struct byte_source {
 	int fd;     /* -1 while parked */
 	bool regular;
 	bool parked;
+	bool quiet; /* was said, and nothing came since */
 	bool input_ended;
 	bool inside_member;             /* compressed: the end may not come here */
 	enum decompress_result failure; /* sticks: what comes after damage means nothing */
@@ -167,6 +168,20 @@ static enum source_result unpark(struct byte_source *source, struct input_fault 
 	return SOURCE_OK;
 }
 
+/* OK: bytes are there, or are now to be waited for. */
+static enum source_result await_bytes(struct byte_source *source)
+{
+	struct pollfd readable = {.fd = source->fd, .events = POLLIN};
+
+	if (source->regular || source->quiet || source->limits.quiet_ms == 0)
+		return SOURCE_OK;
+	int ready = poll(&readable, 1, source->limits.quiet_ms);
+	if (ready < 0 && errno == EINTR)
+		return SOURCE_INTERRUPTED;
+	source->quiet = ready == 0;
+	return source->quiet ? SOURCE_QUIET : SOURCE_OK;
+}
+
 /* Up to room bytes as stored. */
 static enum source_result read_stored(struct byte_source *source, uint8_t *bytes, size_t room,
 				      size_t *got, struct input_fault *fault)
@@ -177,9 +192,13 @@ static enum source_result read_stored(struct byte_source *source, uint8_t *bytes
 		if (result != SOURCE_OK)
 			return result;
 	}
+	enum source_result awaited = await_bytes(source);
+	if (awaited != SOURCE_OK)
+		return awaited;
 	for (;;) {
 		ssize_t count = read(source->fd, bytes, room < SSIZE_MAX ? room : SSIZE_MAX);
 		if (count > 0) {
+			source->quiet = false;
 			*got = (size_t)count;
 			source->consumed += *got;
 			return SOURCE_OK;

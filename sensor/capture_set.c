@@ -291,6 +291,12 @@ static void heap_pop(struct capture_set *set)
 
 /* ---- probing ---- */
 
+/* Nothing was read, and nothing is wrong: the same is to be tried again. */
+static bool come_again(enum capture_status status)
+{
+	return status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED || status == CAPTURE_QUIET;
+}
+
 /* Opens an input. OK, or the status to give out. */
 static enum capture_status open_input(struct capture_set *set, const struct input *input,
 				      struct capture_file **file)
@@ -302,6 +308,7 @@ static enum capture_status open_input(struct capture_set *set, const struct inpu
 	case SOURCE_INTERRUPTED:
 		return CAPTURE_INTERRUPTED;
 	case SOURCE_END:
+	case SOURCE_QUIET:
 	case SOURCE_FAILED:
 	default:
 		return report(set, input->path, &fault);
@@ -374,7 +381,7 @@ static enum capture_status probe_next(struct capture_set *set)
 	struct input_fault fault;
 	size_t want = set->input_count == 1 ? set->window_bytes : PROBE_WINDOW;
 	enum capture_status status = capture_file_next(set->probing, want, &packet, &fault);
-	if (status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED)
+	if (come_again(status))
 		return status;
 	set->inputs_probed++;
 	return probed(set, index, status, &packet, &fault);
@@ -517,6 +524,7 @@ static enum capture_status advance_top(struct capture_set *set, struct capture_p
 	}
 	case CAPTURE_BUSY:
 	case CAPTURE_INTERRUPTED:
+	case CAPTURE_QUIET:
 	default:
 		return status;
 	}
@@ -541,7 +549,7 @@ static enum capture_status open_waiting(struct capture_set *set)
 	struct input_fault fault;
 	enum capture_status status =
 	    capture_file_next(set->probing, set->window_bytes, &packet, &fault);
-	if (status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED)
+	if (come_again(status))
 		return status;
 	set->order_next++;
 	struct capture_file *file = set->probing;

@@ -47,7 +47,8 @@ static const struct capture_limits capture_limits = {
     .max_files = LIMIT_CAPTURE_FILES,
     .max_depth = LIMIT_CAPTURE_DEPTH,
     .source = {.input_bytes = LIMIT_CAPTURE_INPUT,
-	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG},
+	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG,
+	       .quiet_ms = LIMIT_CAPTURE_QUIET_MS},
 };
 
 /* What is read from a pipe has no size: then it is not said how much is left. */
@@ -170,6 +171,13 @@ static void tell_skipped(const struct replay *replay, const struct capture_set *
 		log_line(run_log(replay->run), LOG_DEBUG, "%s: skipped: not a capture", path);
 }
 
+/* All that was read so far is judged and leaves the outputs' buffers. */
+static void tell_outside(struct replay *replay)
+{
+	run_flush(replay->run);
+	run_heartbeat(replay->run, NULL, 0);
+}
+
 /* Reads one set to its end. found_in_directory: what is no capture is passed over. */
 static void replay_set(struct replay *replay, const char *const *paths, size_t count,
 		       bool found_in_directory)
@@ -190,6 +198,8 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		status = capture_set_next(set, &packet);
 		if (status == CAPTURE_BUSY && !run_relieve(replay->run))
 			capture_set_wait(set);
+		if (status == CAPTURE_QUIET)
+			tell_outside(replay);
 		if (status == CAPTURE_FAULT) {
 			if (found_in_directory && capture_set_counts(set).captures == 0)
 				skip_file(replay, capture_set_error(set));
@@ -204,10 +214,8 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		if ((ordinal & 0x3ff) == 0) {
 			struct capture_counts counts = capture_set_counts(set);
 			show_progress(replay, &counts);
-			if ((ordinal & 0xffff) == 0) {
-				run_flush(replay->run);
-				run_heartbeat(replay->run, NULL, 0);
-			}
+			if ((ordinal & 0xffff) == 0)
+				tell_outside(replay);
 		}
 		if (!filter_admits(replay, &packet)) {
 			replay->ordinal++;

@@ -42,6 +42,8 @@
 #define LIMIT_CAPTURE_FILES      100000
 #define LIMIT_CAPTURE_DEPTH      64
 #define LIMIT_CAPTURE_INPUT      (64U << 10)
+/* A pipe that brings nothing for this long: what was read until then is told to the end. */
+#define LIMIT_CAPTURE_QUIET_MS 50
 /* 128 MiB, what zstd itself takes for --long. */
 #define LIMIT_CAPTURE_ZSTD_WINDOW_LOG 27
 
