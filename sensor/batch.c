@@ -19,10 +19,9 @@ struct batch_copy {
 
 bool batch_init(struct batch *batch, unsigned workers)
 {
-	*batch = (struct batch){.window_count = 0};
 	/* Never without workers. */
 	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
-	batch->lanes = calloc(workers, sizeof *batch->lanes);
+	*batch = (struct batch){.lanes = calloc(workers, sizeof *batch->lanes)};
 	bool whole = batch->lanes != NULL;
 	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
 		struct batch_lane *lane = &batch->lanes[w];
@@ -148,7 +147,7 @@ struct batch *batch_open(struct batch_ring *ring)
 static void lane_add(struct batch *batch, struct batch_lane *lane, enum batch_kind kind)
 {
 	lane->kinds[lane->count++] = (uint8_t)kind;
-	/* A worker had them last: without this the reader's stores pile up behind the first. */
+	/* Another core may have them: without this the reader's stores pile up behind the first. */
 	if (lane->count + SLOTS_AHEAD < LANE_ROOM)
 		memory_fetch_to_write(&lane->slots[lane->count + SLOTS_AHEAD],
 				      sizeof lane->slots[0]);

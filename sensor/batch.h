@@ -9,7 +9,8 @@
  * passed it, then the reader lets go of all of it: packets are not copied, nor counted one
  * by one.
  *
- * One reader; each worker takes its lanes in order.
+ * One reader; each worker takes its lanes in order. Where one thread does all there is no ring but
+ * one batch, which it fills and works off.
  */
 #ifndef SENSOR_BATCH_H
 #define SENSOR_BATCH_H
@@ -69,7 +70,7 @@ struct batch_ring {
 	struct wake room; /* the reader waits for batches to be passed */
 };
 
-/* One batch, for whoever fills it and works it off himself. False as with a ring. */
+/* One batch, empty. False when out of memory; then there is nothing to free. */
 bool batch_init(struct batch *batch, unsigned workers);
 void batch_free(struct batch *batch, unsigned workers);
 

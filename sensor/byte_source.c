@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sensor/decompress.h"
@@ -22,7 +23,8 @@ struct byte_source {
 	int fd;     /* -1 while parked */
 	bool regular;
 	bool parked;
-	bool quiet; /* was said, and nothing came since */
+	bool paused;       /* SOURCE_PAUSE was said last */
+	int64_t paused_ms; /* when it was, or when the source was opened; CLOCK_MONOTONIC */
 	bool input_ended;
 	bool inside_member;             /* compressed: the end may not come here */
 	enum decompress_result failure; /* sticks: what comes after damage means nothing */
@@ -65,6 +67,13 @@ static enum source_result source_stat(struct byte_source *source, struct input_f
 	return SOURCE_OK;
 }
 
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 enum source_result byte_source_open(const char *path, const struct byte_source_limits *limits,
 				    struct byte_source **source, struct input_fault *fault)
 {
@@ -73,6 +82,7 @@ enum source_result byte_source_open(const char *path, const struct byte_source_l
 		return failed(fault, "out of memory", 0, 0);
 	opened->limits = *limits;
 	opened->fd = -1;
+	opened->paused_ms = monotonic_ms();
 	if (strcmp(path, "-") == 0) {
 		opened->fd = STDIN_FILENO;
 	} else {
@@ -168,18 +178,22 @@ static enum source_result unpark(struct byte_source *source, struct input_fault 
 	return SOURCE_OK;
 }
 
-/* OK: bytes are there, or are now to be waited for. */
+/* OK: bytes are there, or are to be waited for now. */
 static enum source_result await_bytes(struct byte_source *source)
 {
 	struct pollfd readable = {.fd = source->fd, .events = POLLIN};
 
-	if (source->regular || source->quiet || source->limits.quiet_ms == 0)
+	if (source->regular || source->paused || source->limits.quiet_ms == 0)
 		return SOURCE_OK;
 	int ready = poll(&readable, 1, source->limits.quiet_ms);
-	if (ready < 0 && errno == EINTR)
-		return SOURCE_INTERRUPTED;
-	source->quiet = ready == 0;
-	return source->quiet ? SOURCE_QUIET : SOURCE_OK;
+	if (ready < 0)
+		return errno == EINTR ? SOURCE_INTERRUPTED : SOURCE_OK; /* else reading tells */
+	int64_t now_ms = monotonic_ms();
+	if (ready > 0 && now_ms - source->paused_ms < source->limits.busy_ms)
+		return SOURCE_OK;
+	source->paused = true;
+	source->paused_ms = now_ms;
+	return SOURCE_PAUSE;
 }
 
 /* Up to room bytes as stored. */
@@ -198,7 +212,7 @@ static enum source_result read_stored(struct byte_source *source, uint8_t *bytes
 	for (;;) {
 		ssize_t count = read(source->fd, bytes, room < SSIZE_MAX ? room : SSIZE_MAX);
 		if (count > 0) {
-			source->quiet = false;
+			source->paused = false;
 			*got = (size_t)count;
 			source->consumed += *got;
 			return SOURCE_OK;

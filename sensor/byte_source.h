@@ -31,14 +31,17 @@ enum source_result {
 	SOURCE_OK,
 	SOURCE_END,         /* nothing more */
 	SOURCE_INTERRUPTED, /* a signal came in; nothing is lost, call again or stop */
-	SOURCE_QUIET,  /* nothing came for quiet_ms: call again, which waits as long as it takes */
-	SOURCE_FAILED, /* *fault says why */
+	SOURCE_PAUSE,       /* a moment to let go of what is held back: call again, which waits */
+	SOURCE_FAILED,      /* *fault says why */
 };
 
 struct byte_source_limits {
 	size_t input_bytes;      /* buffer for compressed bytes, allocated only for these */
 	int zstd_max_window_log; /* log2 of the most memory that a zstd frame may ask for */
-	int quiet_ms;            /* of a pipe; 0: SOURCE_QUIET is never said */
+	/* Of a pipe, SOURCE_PAUSE is said when nothing came for quiet_ms, or otherwise every
+	   busy_ms in which something is read. With quiet_ms 0 never. */
+	int quiet_ms;
+	int busy_ms;
 };
 
 struct byte_source;

@@ -121,8 +121,8 @@ static enum capture_status refill(struct capture_file *file, size_t need, size_t
 			return CAPTURE_PACKET;
 		case SOURCE_INTERRUPTED:
 			return CAPTURE_INTERRUPTED;
-		case SOURCE_QUIET:
-			return CAPTURE_QUIET;
+		case SOURCE_PAUSE:
+			return CAPTURE_PAUSE;
 		case SOURCE_FAILED:
 		default:
 			return fail(file, &fault);
@@ -148,8 +148,8 @@ static enum capture_status skip_ahead(struct capture_file *file)
 			return fail_here(file, "truncated in the middle of a block");
 		case SOURCE_INTERRUPTED:
 			return CAPTURE_INTERRUPTED;
-		case SOURCE_QUIET:
-			return CAPTURE_QUIET;
+		case SOURCE_PAUSE:
+			return CAPTURE_PAUSE;
 		case SOURCE_FAILED:
 		default:
 			return fail(file, &fault);

@@ -16,7 +16,7 @@ enum capture_status {
 	CAPTURE_FAULT,       /* the input cannot be read further; what came before stands */
 	CAPTURE_BUSY,        /* too many windows are held by others: release some, call again */
 	CAPTURE_INTERRUPTED, /* a signal came in: call again, or stop */
-	CAPTURE_QUIET,       /* nothing came for a while (byte_source.h): call again, to wait */
+	CAPTURE_PAUSE, /* a moment to let go of what is held back (byte_source.h): call again */
 };
 
 struct capture_packet {

@@ -294,7 +294,7 @@ static void heap_pop(struct capture_set *set)
 /* Nothing was read, and nothing is wrong: the same is to be tried again. */
 static bool come_again(enum capture_status status)
 {
-	return status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED || status == CAPTURE_QUIET;
+	return status == CAPTURE_BUSY || status == CAPTURE_INTERRUPTED || status == CAPTURE_PAUSE;
 }
 
 /* Opens an input. OK, or the status to give out. */
@@ -308,7 +308,7 @@ static enum capture_status open_input(struct capture_set *set, const struct inpu
 	case SOURCE_INTERRUPTED:
 		return CAPTURE_INTERRUPTED;
 	case SOURCE_END:
-	case SOURCE_QUIET:
+	case SOURCE_PAUSE:
 	case SOURCE_FAILED:
 	default:
 		return report(set, input->path, &fault);
@@ -524,7 +524,7 @@ static enum capture_status advance_top(struct capture_set *set, struct capture_p
 	}
 	case CAPTURE_BUSY:
 	case CAPTURE_INTERRUPTED:
-	case CAPTURE_QUIET:
+	case CAPTURE_PAUSE:
 	default:
 		return status;
 	}

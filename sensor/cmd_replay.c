@@ -48,7 +48,8 @@ static const struct capture_limits capture_limits = {
     .max_depth = LIMIT_CAPTURE_DEPTH,
     .source = {.input_bytes = LIMIT_CAPTURE_INPUT,
 	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG,
-	       .quiet_ms = LIMIT_CAPTURE_QUIET_MS},
+	       .quiet_ms = LIMIT_CAPTURE_QUIET_MS,
+	       .busy_ms = LIMIT_UPKEEP_NS / 1000000},
 };
 
 /* What is read from a pipe has no size: then it is not said how much is left. */
@@ -198,7 +199,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 		status = capture_set_next(set, &packet);
 		if (status == CAPTURE_BUSY && !run_relieve(replay->run))
 			capture_set_wait(set);
-		if (status == CAPTURE_QUIET)
+		if (status == CAPTURE_PAUSE)
 			tell_outside(replay);
 		if (status == CAPTURE_FAULT) {
 			if (found_in_directory && capture_set_counts(set).captures == 0)

@@ -16,7 +16,8 @@ struct crew {
 	/* the reader */
 	struct flow_hash deal_hash; /* tells the worker */
 	struct batch *batch;        /* being filled; NULL: none */
-	struct batch ahead;         /* that one, where the crew is alone */
+	struct batch own_batch;     /* that one, where the crew is alone */
+	int64_t begun_ns;           /* the clock when it was begun */
 	uint64_t end;               /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
@@ -119,15 +120,15 @@ static void *run_judge(void *argument)
 /* Makes the workers; who hears them is the judge itself, or its thread. */
 static bool make_workers(struct crew *crew, const struct crew_config *config)
 {
-	/* A lone worker has nobody to be put in order with: it calls the judge itself. */
-	const bool lone = config->workers <= 2;
-	const struct worker_hearer hearer = {.judge = lone ? crew->judge : NULL,
-					     .judge_wake = lone ? NULL : &crew->judge_wake};
+	/* A worker that is the only one has nobody to be put in order with. */
+	const bool calls_judge = config->workers <= 2;
+	const struct worker_hearer hearer = {.judge = calls_judge ? crew->judge : NULL,
+					     .judge_wake = calls_judge ? NULL : &crew->judge_wake};
 	/* What sessions share by luck of their order, not by their own right, is shared out. */
 	struct pipeline_config share = config->pipeline;
 	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
-	share.dialogue_on_request = lone && share.evidence_ring == 0;
+	share.dialogue_on_request = calls_judge && share.evidence_ring == 0;
 
 	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
 	if (crew->workers == NULL)
@@ -176,7 +177,8 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	flow_hash_init(&crew->deal_hash, &dealing);
 	crew->intake = intake_create(&config->intake);
 	if (crew->intake != NULL && make_workers(crew, config) &&
-	    (crew->alone ? batch_init(&crew->ahead, 1) : start_threads(crew, config->workers > 2)))
+	    (crew->alone ? batch_init(&crew->own_batch, 1)
+			 : start_threads(crew, config->workers > 2)))
 		return crew;
 	crew_destroy(crew);
 	return NULL;
@@ -184,14 +186,17 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 
 static struct batch *open_batch(struct crew *crew)
 {
-	if (crew->batch == NULL)
-		crew->batch = crew->alone ? &crew->ahead : batch_open(&crew->batches);
+	if (crew->batch != NULL)
+		return crew->batch;
+	crew->batch = crew->alone ? &crew->own_batch : batch_open(&crew->batches);
+	crew->begun_ns = intake_clock(crew->intake);
 	return crew->batch;
 }
 
 static void seal(struct crew *crew)
 {
 	if (crew->alone) {
+		crew->batch->end = crew->end;
 		worker_batch(&crew->workers[0], crew->batch);
 		batch_clear(crew->batch, 1);
 	} else {
@@ -227,7 +232,7 @@ void crew_destroy(struct crew *crew)
 	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
 		worker_free(&crew->workers[i]);
 	free(crew->workers);
-	batch_free(&crew->ahead, 1);
+	batch_free(&crew->own_batch, 1);
 	if (crew->has_batches)
 		batch_ring_free(&crew->batches);
 	if (crew->has_wakes) {
@@ -263,8 +268,8 @@ static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
 			batch_add_clock(open_batch(crew), i, clock_ns, ordinal);
 }
 
-/* A frame on its whole way at once. */
-static void frame_alone(struct crew *crew, const struct captured_frame *frame)
+/* A frame on its whole way. */
+static void frame_at_once(struct crew *crew, const struct captured_frame *frame)
 {
 	struct worker *worker = &crew->workers[0];
 	struct followed_packet packet;
@@ -276,6 +281,16 @@ static void frame_alone(struct crew *crew, const struct captured_frame *frame)
 	const struct dns_answers *dns = intake_dns(crew->intake);
 	if (dns != NULL)
 		worker_dns(worker, dns, frame->time_ns, frame->ordinal);
+}
+
+/*
+ * Whether the batch goes to work now. Where nobody else waits for it, it costs nothing to let go of
+ * one that is not full: alerts do not wait long for packets that may not come.
+ */
+static bool is_due(const struct crew *crew)
+{
+	return crew->batch->full ||
+	       (crew->alone && intake_clock(crew->intake) - crew->begun_ns >= LIMIT_BATCH_WAIT_NS);
 }
 
 static void frame_deal(struct crew *crew, const struct captured_frame *frame)
@@ -299,12 +314,12 @@ static void frame_deal(struct crew *crew, const struct captured_frame *frame)
 	if (dns != NULL && !batch_add_dns(batch, 0, dns, frame->time_ns, frame->ordinal))
 		crew->unread++;
 	crew->end = frame->ordinal + 1;
-	if (batch->full)
+	if (is_due(crew))
 		seal(crew);
 }
 
-/* Whether this frame may go its whole way at once: nothing waits before it, nor need it wait. */
-static bool goes_alone(const struct crew *crew)
+/* Whether a frame may go its whole way at once: nothing waits before it, nor need it wait. */
+static bool goes_at_once(const struct crew *crew)
 {
 	return crew->alone && crew->batch == NULL &&
 	       pipeline_connections(crew->workers[0].pipeline) <= crew->near_flows;
@@ -312,8 +327,8 @@ static bool goes_alone(const struct crew *crew)
 
 void crew_frame(struct crew *crew, const struct captured_frame *frame)
 {
-	if (goes_alone(crew))
-		frame_alone(crew, frame);
+	if (goes_at_once(crew))
+		frame_at_once(crew, frame);
 	else
 		frame_deal(crew, frame);
 }
@@ -327,7 +342,7 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 	}
 	deal_clock(crew, crew->size, ordinal);
 	crew->end = ordinal + 1;
-	if (crew->batch != NULL && crew->batch->full)
+	if (crew->batch != NULL && is_due(crew))
 		seal(crew);
 }
 

@@ -39,7 +39,7 @@
 
 struct crew_config {
 	unsigned workers;    /* threads, 1 .. CREW_MAX */
-	uint32_t near_flows; /* connections that a lone worker finds in its cache */
+	uint32_t near_flows; /* of one thread: connections up to which it does without batches */
 	struct intake_config intake;
 	struct pipeline_config pipeline;
 };
@@ -55,7 +55,10 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge);
 /* After crew_finish(), or without: then what was not judged yet is lost. NULL is allowed. */
 void crew_destroy(struct crew *crew);
 
-/* One frame. Its window, if it has one, is retained as long as a worker needs it. */
+/*
+ * One frame. Its window, if it has one, is retained as long as a worker needs it; without one a
+ * frame that goes into a batch is copied.
+ */
 void crew_frame(struct crew *crew, const struct captured_frame *frame);
 
 /* Time went on without a frame. */

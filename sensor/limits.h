@@ -25,7 +25,7 @@
 #define LIMIT_STOP_NS 2000000000LL
 /* How long a packet waits for an earlier one of another interface: a block, and a scheduler. */
 #define LIMIT_LIVE_MERGE_MS 100
-/* How often a busy capture flushes outputs and tells what it counted. */
+/* How often a busy capture, or pipe, flushes outputs and tells what it counted. */
 #define LIMIT_UPKEEP_NS 1000000000LL
 
 /* Names of taps: the interfaces that a set of captures tells apart, and one for none. */
@@ -42,7 +42,7 @@
 #define LIMIT_CAPTURE_FILES      100000
 #define LIMIT_CAPTURE_DEPTH      64
 #define LIMIT_CAPTURE_INPUT      (64U << 10)
-/* A pipe that brings nothing for this long: what was read until then is told to the end. */
+/* When a pipe brings nothing for this long, what was read until then is told to the end. */
 #define LIMIT_CAPTURE_QUIET_MS 50
 /* 128 MiB, what zstd itself takes for --long. */
 #define LIMIT_CAPTURE_ZSTD_WINDOW_LOG 27
@@ -60,6 +60,8 @@
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
+/* Of the clock: where one thread does all, no packet waits longer for others. */
+#define LIMIT_BATCH_WAIT_NS 10000000LL
 /* Connections, 192 bytes each, that are in a cache: a lone worker need not fetch them ahead. */
 #define LIMIT_NEAR_FLOWS 8192
 /*

@@ -222,9 +222,14 @@ static bool goes_on(const struct flow *flow, uint8_t src_end, const struct tcp_s
 	       segment->seq == flow->stream.side[side].next;
 }
 
-/* Fetches what the next event of a session is asked first, while the stream is looked at. */
-static void session_fetch(const struct smtp_session *session)
+/* Fetches what a connection leads to, as far as the next event asks for it first. */
+static void fetch_behind(const struct flow *flow)
 {
+	const struct smtp_session *session = flow->session;
+
+	__builtin_prefetch(flow->stream.cold);
+	if (flow->follows)
+		__builtin_prefetch(flow->followed);
 	if (session == NULL)
 		return;
 	__builtin_prefetch(&session->facts);
@@ -302,21 +307,22 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 	const bool whole = in_line && !fast &&
 			   stream_in_order(&p->streams, &flow->stream, side, segment, p->time_ns,
 					   p->ordinal, event);
-	if (!fast && !whole) {
-		if (stream_push(&p->streams, &flow->stream, side, segment, p->time_ns,
-				p->ordinal) == STREAM_NEW_CONNECTION) {
-			opens_another(p, flow);
-			return false;
-		}
-		p->side = side;
-		p->lag_ns = p->clock_ns - p->time_ns;
-		p->resume = resume;
-		p->stage = STAGE_PULL;
+	const bool done = fast || whole;
+	if (!done && stream_push(&p->streams, &flow->stream, side, segment, p->time_ns,
+				 p->ordinal) == STREAM_NEW_CONNECTION) {
+		opens_another(p, flow);
+		return false;
 	}
 	if (p->time_ns > flow->last_ns)
 		flow->last_ns = p->time_ns;
 	evidence_note(p, flow, side);
 	count_segment(flow, side, segment);
+	if (!done) {
+		p->side = side;
+		p->lag_ns = p->clock_ns - p->time_ns;
+		p->resume = resume;
+		p->stage = STAGE_PULL;
+	}
 	return whole;
 }
 
@@ -336,12 +342,8 @@ void pipeline_fetch_session(const struct pipeline *pipeline, const struct follow
 {
 	const struct flow *flow =
 	    flow_find_hashed(pipeline->flows, &packet->key, packet->flow_hash);
-	if (flow == NULL || flow->over)
-		return;
-	memory_fetch(flow->stream.cold, 1);
-	if (flow->follows)
-		memory_fetch(flow->followed, 1);
-	session_fetch(flow->session);
+	if (flow != NULL && !flow->over)
+		fetch_behind(flow);
 }
 
 /* The connection of the packet under hand, or NULL. */
@@ -482,8 +484,7 @@ static enum shunted shunt(struct pipeline *p, const struct followed_packet *pack
 	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 	enum shunted shunted = SHUNT_DONE;
 	if (!stream_fast(&flow->stream, side, segment)) {
-		__builtin_prefetch(flow->stream.cold);
-		session_fetch(flow->session);
+		fetch_behind(flow);
 		p->out_of_line = !stream_in_order(&p->streams, &flow->stream, side, segment,
 						  packet->time_ns, packet->ordinal, &p->event);
 		if (p->out_of_line)

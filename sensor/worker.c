@@ -4,7 +4,7 @@
 #include "sensor/memory_fetch.h"
 #include "sensor/signals.h"
 
-/* Packets from the one at work to the one that is fetched: a miss takes about as long as two. */
+/* Packets from the one at work to the one that is fetched. */
 #define AHEAD_SLOT    12
 #define AHEAD_BUCKET  9
 #define AHEAD_FLOW    6
@@ -59,8 +59,8 @@ void worker_dns(struct worker *worker, const struct dns_answers *answers, int64_
 }
 
 /*
- * Another core wrote the packets of a lane and what they lie in; flows are spread over more
- * memory than is near. Each step ahead needs what the one before has fetched.
+ * Another core may have written the packets of a lane and what they lie in; flows may be spread
+ * over more memory than is near. Each step ahead needs what the one before has fetched.
  */
 static void look_ahead(const struct pipeline *pipeline, const struct batch_lane *lane, uint32_t i)
 {

@@ -14,7 +14,7 @@
 
 struct worker {
 	unsigned number;
-	struct batch_ring *batches; /* borrowed */
+	struct batch_ring *batches; /* borrowed; NULL without a thread */
 	struct judge *judge;        /* called; NULL: it has a thread and hears what was told */
 	struct wake *judge_wake;    /* that thread waits for reached; borrowed */
 	struct pipeline *pipeline;
