@@ -342,7 +342,11 @@ void pipeline_fetch_session(const struct pipeline *pipeline, const struct follow
 {
 	const struct flow *flow =
 	    flow_find_hashed(pipeline->flows, &packet->key, packet->flow_hash);
-	if (flow != NULL && !flow->over)
+	if (flow == NULL || flow->over)
+		return;
+	/* What is skipped, or empty, is looked at no further: to fetch a page costs as much. */
+	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	if (packet->segment.payload_len > flow->stream.side[side].skip)
 		fetch_behind(flow);
 }
 
