@@ -227,7 +227,9 @@ static void fetch_behind(const struct flow *flow)
 {
 	const struct smtp_session *session = flow->session;
 
-	__builtin_prefetch(flow->stream.cold);
+	/* Never at NULL: no translation of that page is ever found near. */
+	if (flow->stream.cold != NULL)
+		__builtin_prefetch(flow->stream.cold);
 	if (flow->follows)
 		__builtin_prefetch(flow->followed);
 	if (session == NULL)
