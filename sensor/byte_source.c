@@ -178,7 +178,10 @@ static enum source_result unpark(struct byte_source *source, struct input_fault 
 	return SOURCE_OK;
 }
 
-/* OK: bytes are there, or are to be waited for now. */
+/*
+ * Whether a read comes next: OK, and it waits if the input has nothing. PAUSE comes once before it
+ * has to wait, and when the last one was busy_ms ago.
+ */
 static enum source_result await_bytes(struct byte_source *source)
 {
 	struct pollfd readable = {.fd = source->fd, .events = POLLIN};

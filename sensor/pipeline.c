@@ -109,6 +109,11 @@ static bool sender_is_client(const struct pipeline *p, const struct tcp_segment 
 	return segment->dst.port <= segment->src.port;
 }
 
+static enum side side_of(const struct flow *flow, uint8_t src_end)
+{
+	return src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+}
+
 /* ---- closing ---- */
 
 /* What is told from now on has this cause. Due: of what the clock causes, else 0. */
@@ -216,7 +221,7 @@ static void count_segment(struct flow *flow, enum side side, const struct tcp_se
  */
 static bool goes_on(const struct flow *flow, uint8_t src_end, const struct tcp_segment *segment)
 {
-	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	enum side side = side_of(flow, src_end);
 	return (flow->stream.flags[side] & STREAM_RST_SEEN) != 0 &&
 	       (segment->flags & (TCP_RST | TCP_SYN)) == 0 && segment->payload_len > 0 &&
 	       segment->seq == flow->stream.side[side].next;
@@ -271,7 +276,7 @@ static void opens_another(struct pipeline *p, struct flow *flow)
 static uint32_t distance(const struct flow *flow, const struct tcp_segment *segment,
 			 uint8_t src_end)
 {
-	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	enum side side = side_of(flow, src_end);
 	return stream_distance(&flow->stream, side, segment);
 }
 
@@ -299,7 +304,7 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		      enum pipeline_stage resume, struct stream_event *event)
 {
 	const struct tcp_segment *segment = &p->packet->segment;
-	enum side side = src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	enum side side = side_of(flow, src_end);
 
 	const bool in_line = !p->out_of_line;
 	p->out_of_line = false; /* what is done with the packet may change it */
@@ -347,7 +352,7 @@ void pipeline_fetch_session(const struct pipeline *pipeline, const struct follow
 	if (flow == NULL || flow->over)
 		return;
 	/* What is skipped, or empty, is looked at no further: to fetch a page costs as much. */
-	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	const enum side side = side_of(flow, packet->src_end);
 	if (packet->segment.payload_len > flow->stream.side[side].skip)
 		fetch_behind(flow);
 }
@@ -487,7 +492,7 @@ static enum shunted shunt(struct pipeline *p, const struct followed_packet *pack
 	if (flow == NULL || flow->over || flow->beside || (p->evidence.size > 0 && !flow->follows))
 		return SHUNT_NO;
 	const struct tcp_segment *segment = &packet->segment;
-	const enum side side = packet->src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+	const enum side side = side_of(flow, packet->src_end);
 	enum shunted shunted = SHUNT_DONE;
 	if (!stream_fast(&flow->stream, side, segment)) {
 		fetch_behind(flow);
