@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/backoff.h"
 
+#include "alerts/clock.h"
+
 #include <sys/random.h>
-#include <time.h>
 
 void backoff_init(struct backoff *backoff, unsigned min_ms, unsigned max_ms)
 {
-	struct timespec now;
-
 	*backoff = (struct backoff){.min_ms = min_ms, .max_ms = max_ms};
 	/* xorshift stands still at 0. */
 	if (getrandom(&backoff->random, sizeof(backoff->random), GRND_NONBLOCK) < 0 ||
-	    backoff->random == 0) {
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-		backoff->random = (uint64_t)now.tv_nsec | 1;
-	}
+	    backoff->random == 0)
+		backoff->random = (uint64_t)clock_now_ns(CLOCK_MONOTONIC) | 1;
 }
 
 void backoff_reset(struct backoff *backoff)

@@ -2,23 +2,16 @@
 #include "alerts/baseline_share_state.h"
 
 #include "alerts/baseline_wire.h"
+#include "alerts/clock.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RETRY_MS    250         /* after the first failure; doubled up to exchange_ms */
 #define SCAN_BUDGET (64U << 20) /* memory for keys of one scan */
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- rings ---- */
 
@@ -145,14 +138,14 @@ static bool wait_for_work(struct baseline_share *share, bool good)
 		else
 			share->retry_ms = pause_ms;
 	}
-	int64_t at = now_ms() + pause_ms;
-	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+	int64_t at = clock_monotonic_ms() + pause_ms;
+	const struct timespec until = clock_time_of_ms(at);
 	pthread_mutex_lock(&share->lock);
-	while (!share->closing && !share->asked && now_ms() < at)
+	while (!share->closing && !share->asked && clock_monotonic_ms() < at)
 		(void)pthread_cond_timedwait(&share->moved, &share->lock, &until);
 	share->asked = false;
 	bool more = !share->closing || (share->config.write && share->out.count > 0 &&
-					now_ms() < share->drain_until_ms);
+					clock_monotonic_ms() < share->drain_until_ms);
 	pthread_mutex_unlock(&share->lock);
 	return more;
 }
@@ -240,13 +233,14 @@ bool baseline_share_put(struct baseline_share *share, const struct server_memory
 
 bool baseline_share_wait_room(struct baseline_share *share, unsigned wait_ms)
 {
-	int64_t at = now_ms() + wait_ms;
-	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+	int64_t at = clock_monotonic_ms() + wait_ms;
+	const struct timespec until = clock_time_of_ms(at);
 	pthread_mutex_lock(&share->lock);
 	share->asked = true;
 	pthread_cond_broadcast(&share->moved);
 	/* Who hands over what was read writes nothing meanwhile. */
-	while (share->out.count == share->out.size && share->in.count == 0 && now_ms() < at)
+	while (share->out.count == share->out.size && share->in.count == 0 &&
+	       clock_monotonic_ms() < at)
 		(void)pthread_cond_timedwait(&share->moved, &share->lock, &until);
 	bool moved = share->out.count < share->out.size || share->in.count > 0;
 	pthread_mutex_unlock(&share->lock);
@@ -265,10 +259,10 @@ bool baseline_share_take(struct baseline_share *share, struct baseline_shared *s
 
 bool baseline_share_wait(struct baseline_share *share, unsigned wait_ms, bool *complete)
 {
-	int64_t at = now_ms() + wait_ms;
-	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+	int64_t at = clock_monotonic_ms() + wait_ms;
+	const struct timespec until = clock_time_of_ms(at);
 	pthread_mutex_lock(&share->lock);
-	while (!share->ready && share->in.count == 0 && now_ms() < at)
+	while (!share->ready && share->in.count == 0 && clock_monotonic_ms() < at)
 		(void)pthread_cond_timedwait(&share->moved, &share->lock, &until);
 	*complete = share->ready && share->in.count == 0;
 	bool reached = share->ready || share->in.count > 0;
@@ -287,8 +281,8 @@ struct baseline_share_counts baseline_share_counts(struct baseline_share *share)
 uint64_t baseline_share_close(struct baseline_share *share, unsigned drain_ms)
 {
 	const uint64_t one = 1;
-	int64_t at = now_ms() + drain_ms;
-	const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+	int64_t at = clock_monotonic_ms() + drain_ms;
+	const struct timespec until = clock_time_of_ms(at);
 	pthread_mutex_lock(&share->lock);
 	share->closing = true;
 	share->drain_until_ms = at;

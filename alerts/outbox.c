@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/outbox_state.h"
 
+#include "alerts/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,24 +14,14 @@
 
 #define READ_BUFFER_STEP ((size_t)64 << 10)
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	(void)clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int64_t outbox_now_ns(const struct outbox *outbox)
 {
-	return clock_ns(CLOCK_BOOTTIME) + outbox->day_ns;
+	return clock_now_ns(CLOCK_BOOTTIME) + outbox->day_ns;
 }
 
 struct timespec outbox_deadline(unsigned ms)
 {
-	int64_t at = clock_ns(CLOCK_MONOTONIC) + (int64_t)ms * 1000000;
-
-	return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+	return clock_time_of_ms(clock_monotonic_ms() + ms);
 }
 
 void outbox_wake_reader(struct outbox *outbox)
@@ -180,7 +172,7 @@ struct outbox *outbox_open(const struct outbox_config *config, struct notices *n
 	}
 	outbox->config = *config;
 	outbox->notices = notices;
-	outbox->day_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	outbox->day_ns = clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME);
 	outbox->directory = -1;
 	outbox->lock_fd = -1;
 	outbox->cursor.fd = -1;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_link.h"
 
+#include "alerts/clock.h"
+
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +154,7 @@ struct redis_link *redis_link_open(const struct redis_endpoint *endpoint,
 				   struct redis_error *error)
 {
 	struct redis_link *link = calloc(1, sizeof(*link));
-	int64_t deadline = redis_clock_ms() + config->connect_timeout_ms;
+	int64_t deadline = clock_monotonic_ms() + config->connect_timeout_ms;
 
 	*error = (struct redis_error){.failure = REDIS_FINE};
 	if (link == NULL) {
@@ -272,7 +274,7 @@ bool redis_link_append_text(struct redis_link *link, const char *const *words, s
 
 bool redis_link_flush(struct redis_link *link, struct redis_error *error)
 {
-	int64_t deadline = redis_clock_ms() + link->command_timeout_ms;
+	int64_t deadline = clock_monotonic_ms() + link->command_timeout_ms;
 	struct span bytes = span_of(link->output, link->output_used);
 
 	*error = (struct redis_error){.failure = REDIS_FINE};
@@ -286,7 +288,7 @@ bool redis_link_flush(struct redis_link *link, struct redis_error *error)
 struct redis_reply *redis_link_reply(struct redis_link *link, unsigned extra_ms,
 				     struct redis_error *error)
 {
-	int64_t deadline = redis_clock_ms() + link->command_timeout_ms + extra_ms;
+	int64_t deadline = clock_monotonic_ms() + link->command_timeout_ms + extra_ms;
 	void *reply = NULL;
 
 	*error = (struct redis_error){.failure = REDIS_FINE};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/redis_socket.h"
 
+#include "alerts/clock.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -9,21 +11,12 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IO_SIZE           ((size_t)16 << 10)
 #define KEEPALIVE_IDLE_S  15
 #define KEEPALIVE_PROBE_S 5
 #define KEEPALIVE_PROBES  3
-
-int64_t redis_clock_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 bool redis_error_set(struct redis_error *error, enum redis_failure failure, const char *text)
 {
@@ -54,7 +47,7 @@ static bool wait_ready(const struct redis_socket *s, short events, int64_t deadl
 	};
 
 	for (;;) {
-		int64_t left = deadline - redis_clock_ms();
+		int64_t left = deadline - clock_monotonic_ms();
 		if (left <= 0)
 			return redis_error_set(error, REDIS_TIMED_OUT, "no answer in time");
 		int ready = poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);

@@ -35,9 +35,6 @@ struct redis_socket {
 	struct redis_tls *tls; /* NULL: plain */
 };
 
-/* What deadlines are compared with: CLOCK_MONOTONIC, ms. */
-int64_t redis_clock_ms(void);
-
 /* Fills error, for later attempts to be worth while. Returns false. */
 bool redis_error_set(struct redis_error *error, enum redis_failure failure, const char *text);
 

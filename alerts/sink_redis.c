@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sink's thread, and what the rest of the program sees of it. */
+#include "alerts/clock.h"
 #include "alerts/redis_heartbeat.h"
 #include "alerts/sink_redis_state.h"
 
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MASTER_CHECK_MS 10000
@@ -18,16 +18,13 @@
 static void fill_heartbeat(struct sink_redis *sink, struct heartbeat *beat)
 {
 	struct outbox_stats outbox = outbox_stats(sink->outbox);
-	struct timespec now;
 
 	pthread_mutex_lock(&sink->lock);
 	sink->stats.connections = redis_topology_connections(sink->topology);
 	struct sink_redis_stats redis = sink->stats;
 	*beat = sink->told;
 	pthread_mutex_unlock(&sink->lock);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)heartbeat_add_time(beat, span_str("time"),
-				 (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	(void)heartbeat_add_time(beat, span_str("time"), clock_now_ns(CLOCK_REALTIME));
 #define HEARTBEAT_DELIVERY(name, source, meaning)                                                  \
 	(void)heartbeat_add_number(beat, span_str(#name), source);
 #include "alerts/heartbeat.def"
@@ -84,7 +81,7 @@ static bool has_heartbeat(struct sink_redis *sink)
 /* What is due by the clock. Needs links on which nothing is queued. */
 static void tick(struct sink_redis *sink)
 {
-	int64_t now = redis_clock_ms();
+	int64_t now = clock_monotonic_ms();
 	bool beats = has_heartbeat(sink);
 
 	if (now >= sink->next_check_ms) {
@@ -109,7 +106,7 @@ static void wait_for_work(struct sink_redis *sink)
 	    {.fd = sink->cancel_fd, .events = POLLIN},
 	};
 	uint64_t ignored;
-	int64_t left = sink->next_due_ms - redis_clock_ms();
+	int64_t left = sink->next_due_ms - clock_monotonic_ms();
 
 	(void)poll(fds, 3, left < 0 ? 0 : (int)left);
 	(void)!read(sink->wake_fd, &ignored, sizeof(ignored));
@@ -119,7 +116,7 @@ static void wait_for_work(struct sink_redis *sink)
 static bool is_over(struct sink_redis *sink, bool idle)
 {
 	pthread_mutex_lock(&sink->lock);
-	bool over = sink->closing && (idle || redis_clock_ms() >= sink->drain_until_ms);
+	bool over = sink->closing && (idle || clock_monotonic_ms() >= sink->drain_until_ms);
 	pthread_mutex_unlock(&sink->lock);
 	return over;
 }
@@ -236,8 +233,8 @@ static void wake(int fd)
 
 uint64_t sink_redis_close(struct sink_redis *sink, unsigned drain_ms, struct sink_redis_stats *last)
 {
-	int64_t until = redis_clock_ms() + drain_ms;
-	struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+	int64_t until = clock_monotonic_ms() + drain_ms;
+	struct timespec at = clock_time_of_ms(until);
 
 	pthread_mutex_lock(&sink->lock);
 	sink->closing = true;

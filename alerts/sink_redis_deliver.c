@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sink's work: batches out of the outbox to Redis, and what follows from each answer. */
+#include "alerts/clock.h"
 #include "alerts/sink_redis_state.h"
 
 #include <poll.h>
@@ -11,7 +12,7 @@
 bool sink_redis_is_over_time(struct sink_redis *sink)
 {
 	pthread_mutex_lock(&sink->lock);
-	bool over = sink->closing && redis_clock_ms() >= sink->drain_until_ms;
+	bool over = sink->closing && clock_monotonic_ms() >= sink->drain_until_ms;
 	pthread_mutex_unlock(&sink->lock);
 	return over;
 }
@@ -108,7 +109,7 @@ static void pause_after_failure(struct sink_redis *sink, bool longest)
 {
 	struct pollfd fds[1] = {{.fd = sink->cancel_fd, .events = POLLIN}};
 	unsigned pause_ms = backoff_next(&sink->backoff);
-	int64_t until = redis_clock_ms() + (longest ? sink->config.pause_max_ms : pause_ms);
+	int64_t until = clock_monotonic_ms() + (longest ? sink->config.pause_max_ms : pause_ms);
 
 	for (;;) {
 		pthread_mutex_lock(&sink->lock);
@@ -117,7 +118,7 @@ static void pause_after_failure(struct sink_redis *sink, bool longest)
 		pthread_mutex_unlock(&sink->lock);
 		/* With the end near a long pause would be the same as giving up. */
 		int64_t stop = closing && end < until ? end : until;
-		int64_t left = stop - redis_clock_ms();
+		int64_t left = stop - clock_monotonic_ms();
 		if (left <= 0)
 			return;
 		if (closing && left > (int64_t)sink->config.pause_min_ms)
@@ -179,7 +180,7 @@ static void handle_failure(struct sink_redis *sink, struct redis_link *link,
 static bool may_read_ahead(const struct sink_redis *sink)
 {
 	return sink->config.wait_replicas == 0 && sink->batch_limit == sink->config.batch_alerts &&
-	       redis_clock_ms() < sink->next_due_ms;
+	       clock_monotonic_ms() < sink->next_due_ms;
 }
 
 /* Queues the next alerts at the server, if there are any. False: the link is broken. */

@@ -2,6 +2,7 @@
 #include "alerts/sink_syslog.h"
 
 #include "alerts/alert_format.h"
+#include "alerts/clock.h"
 #include "alerts/outbox_queue.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RETRY_MS 1000
@@ -37,14 +37,6 @@ enum sent { SENT_DONE, SENT_FULL, SENT_GONE, SENT_TOO_LONG };
 static struct sink_syslog *syslog_of(struct sink *sink)
 {
 	return (struct sink_syslog *)sink;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Remembers a loss; the first one gives the reason. */
@@ -102,9 +94,9 @@ static bool is_connected(struct sink_syslog *s)
 {
 	if (s->fd >= 0)
 		return true;
-	if (now_ms() < s->next_try_ms)
+	if (clock_monotonic_ms() < s->next_try_ms)
 		return false;
-	s->next_try_ms = now_ms() + RETRY_MS;
+	s->next_try_ms = clock_monotonic_ms() + RETRY_MS;
 	if (connect_socket(s) != 0)
 		return false;
 	(void)snprintf(s->sink.warning, sizeof(s->sink.warning), "syslog %s: is there again",
@@ -150,7 +142,7 @@ static void drain(struct sink_syslog *s)
 static void wait_a_little(const struct sink_syslog *s, int64_t deadline_ms)
 {
 	struct pollfd fd = {.fd = s->fd, .events = POLLOUT};
-	int64_t left = deadline_ms - now_ms();
+	int64_t left = deadline_ms - clock_monotonic_ms();
 
 	/* Without a descriptor this is a sleep. A peer that closed would not end the poll. */
 	(void)poll(&fd, s->fd >= 0 ? 1 : 0, left > 100 ? 100 : left > 0 ? (int)left : 0);
@@ -194,9 +186,9 @@ static bool syslog_alert(struct sink *sink, const struct sink_alert *alert)
 	    .severity = (unsigned)alert->severity,
 	    .json = buffer_span(&s->message),
 	};
-	int64_t deadline = now_ms() + s->config.wait_ms;
+	int64_t deadline = clock_monotonic_ms() + s->config.wait_ms;
 	while (s->config.wait_ms > 0 && !outbox_queue_has_room(&s->queue, &record) &&
-	       now_ms() < deadline && !failed) {
+	       clock_monotonic_ms() < deadline && !failed) {
 		wait_a_little(s, deadline);
 		drain(s);
 	}
@@ -232,10 +224,10 @@ static bool syslog_reopen(struct sink *sink)
 static bool syslog_close(struct sink *sink, char *error, size_t error_size)
 {
 	struct sink_syslog *s = syslog_of(sink);
-	int64_t deadline = now_ms() + s->config.drain_ms;
+	int64_t deadline = clock_monotonic_ms() + s->config.drain_ms;
 
 	drain(s);
-	while (outbox_queue_first(&s->queue) != NULL && now_ms() < deadline) {
+	while (outbox_queue_first(&s->queue) != NULL && clock_monotonic_ms() < deadline) {
 		wait_a_little(s, deadline);
 		drain(s);
 	}

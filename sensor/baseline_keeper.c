@@ -3,13 +3,13 @@
 
 #include "alerts/baseline_share.h"
 #include "alerts/baseline_store.h"
+#include "alerts/clock.h"
 #include "sensor/limits.h"
 #include "sensor/redis_setup.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct baseline_keeper {
 	const struct options *options;
@@ -144,13 +144,6 @@ static bool put_all_shared(struct baseline_keeper *keeper, struct history *histo
 	return true;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool load_store(struct baseline_keeper *keeper, struct history *history)
 {
 	char error[BASELINE_ERROR_MAX];
@@ -176,11 +169,11 @@ bool baseline_keeper_load(struct baseline_keeper *keeper, struct history *histor
 	keeper->shared = history_changes(history);
 	if (keeper->share == NULL)
 		return good;
-	int64_t begun_ms = now_ms();
+	int64_t begun_ms = clock_monotonic_ms();
 	while (wait && !complete) {
 		/* A reading that breaks off begins anew, and so might go on for ever. */
 		bool breaks = baseline_share_counts(keeper->share).failures > 0;
-		if ((breaks && now_ms() - begun_ms >= LIMIT_BASELINE_WAIT_MS) ||
+		if ((breaks && clock_monotonic_ms() - begun_ms >= LIMIT_BASELINE_WAIT_MS) ||
 		    !baseline_share_wait(keeper->share, LIMIT_BASELINE_WAIT_MS, &complete)) {
 			log_line(
 			    keeper->log, LOG_ERROR,

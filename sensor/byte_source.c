@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/byte_source.h"
 
+#include "alerts/clock.h"
+#include "sensor/decompress.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,10 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "sensor/decompress.h"
 
 #define MAGIC_LEN  4U
 #define SKIP_CHUNK 16384U
@@ -67,13 +67,6 @@ static enum source_result source_stat(struct byte_source *source, struct input_f
 	return SOURCE_OK;
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 enum source_result byte_source_open(const char *path, const struct byte_source_limits *limits,
 				    struct byte_source **source, struct input_fault *fault)
 {
@@ -82,7 +75,7 @@ enum source_result byte_source_open(const char *path, const struct byte_source_l
 		return failed(fault, "out of memory", 0, 0);
 	opened->limits = *limits;
 	opened->fd = -1;
-	opened->paused_ms = monotonic_ms();
+	opened->paused_ms = clock_monotonic_ms();
 	if (strcmp(path, "-") == 0) {
 		opened->fd = STDIN_FILENO;
 	} else {
@@ -191,7 +184,7 @@ static enum source_result await_bytes(struct byte_source *source)
 	int ready = poll(&readable, 1, source->limits.quiet_ms);
 	if (ready < 0)
 		return errno == EINTR ? SOURCE_INTERRUPTED : SOURCE_OK; /* else reading tells */
-	int64_t now_ms = monotonic_ms();
+	int64_t now_ms = clock_monotonic_ms();
 	if (ready > 0 && now_ms - source->paused_ms < source->limits.busy_ms)
 		return SOURCE_OK;
 	source->paused = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/capture_live.h"
 
+#include "alerts/clock.h"
 #include "sensor/limits.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct tap {
 	char *name;
@@ -233,11 +233,7 @@ static struct heads look_at_heads(struct capture_live *live)
 /* How long the head may still have to wait for an earlier packet of another interface, ms. */
 static int merge_wait_ms(const struct tap *tap)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age_ms =
-	    ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec - head_time(tap)) / 1000000;
+	int64_t age_ms = (clock_now_ns(CLOCK_REALTIME) - head_time(tap)) / 1000000;
 
 	if (age_ms < 0) /* the clock was set back */
 		return LIMIT_LIVE_MERGE_MS;

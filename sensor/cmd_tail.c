@@ -7,6 +7,7 @@
  * another one claims them after a while. Entries that were trimmed before the
  * group read them cannot be shown, but it is said that they were there.
  */
+#include "alerts/clock.h"
 #include "alerts/redis_topology.h"
 #include "alerts/rules.h"
 #include "alerts/tail_line.h"
@@ -56,14 +57,6 @@ struct tail {
 	int64_t next_upkeep_ms;
 };
 
-static int64_t now_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	(void)clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* "1526985054069-0"; a missing sequence is 0. */
 static bool parse_entry_id(struct span text, struct entry_id *id)
 {
@@ -103,7 +96,7 @@ static bool parse_since(const char *text, char since[ENTRY_ID_SIZE])
 		if (!parse_entry_id(span_of(text, length - 1), &id) || id.sequence != 0 ||
 		    memchr(text, '-', length) != NULL || id.ms > UINT32_MAX)
 			return false;
-		uint64_t now = (uint64_t)now_ms(CLOCK_REALTIME);
+		uint64_t now = (uint64_t)clock_now_ns(CLOCK_REALTIME) / 1000000;
 		uint64_t age = id.ms * unit;
 		(void)snprintf(since, ENTRY_ID_SIZE, "%" PRIu64, age < now ? now - age : 0);
 		return true;
@@ -421,8 +414,8 @@ static bool follow(struct tail *tail)
 {
 	size_t count;
 
-	if (now_ms(CLOCK_MONOTONIC) >= tail->next_upkeep_ms) {
-		tail->next_upkeep_ms = now_ms(CLOCK_MONOTONIC) + UPKEEP_MS;
+	if (clock_monotonic_ms() >= tail->next_upkeep_ms) {
+		tail->next_upkeep_ms = clock_monotonic_ms() + UPKEEP_MS;
 		if (!claim(tail) || !check_missed(tail))
 			return false;
 	}

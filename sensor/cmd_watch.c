@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stripwatch watch: live interfaces, until SIGTERM or SIGINT. */
+#include "alerts/clock.h"
 #include "sensor/capture_live.h"
 #include "sensor/commands.h"
 #include "sensor/filter.h"
@@ -10,14 +11,11 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* Without packets the clock of the packets is the host's: idle sessions have to end. */
 static int64_t now_ns(void)
 {
-	struct timespec now;
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return clock_now_ns(CLOCK_REALTIME);
 }
 
 /* Tells the heartbeat what was counted, here and in the kernel. */

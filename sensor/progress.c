@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/progress.h"
 
+#include "alerts/clock.h"
+
 #include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #define MS          INT64_C(1000000)
 #define SECOND      (1000 * MS)
@@ -15,16 +16,9 @@
 #define BAR_MIN     10U
 #define BAR_MAX     40U
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
-}
-
 void progress_init(struct progress *progress, FILE *terminal)
 {
-	int64_t now = terminal != NULL ? now_ns() : 0;
+	int64_t now = terminal != NULL ? clock_now_ns(CLOCK_MONOTONIC) : 0;
 	*progress =
 	    (struct progress){.terminal = terminal, .started_ns = now, .next_ns = now + FIRST_NS};
 }
@@ -101,7 +95,7 @@ void progress_show(struct progress *progress, const struct progress_state *state
 {
 	if (progress->terminal == NULL)
 		return;
-	int64_t now = now_ns();
+	int64_t now = clock_now_ns(CLOCK_MONOTONIC);
 	if (now < progress->next_ns)
 		return;
 	progress->next_ns = now + INTERVAL_NS;

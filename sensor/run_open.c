@@ -2,6 +2,7 @@
 /* A run put together as the options say. */
 #include "sensor/run_state.h"
 
+#include "alerts/clock.h"
 #include "alerts/sink_file.h"
 #include "alerts/sink_syslog.h"
 #include "sensor/delivery.h"
@@ -14,15 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static bool read_allowed(struct run *run, char *error, size_t size)
 {
@@ -320,7 +313,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 	run->options = options;
 	run->kind = kind;
 	run->complete = true;
-	run->started_ns = now_ns();
+	run->started_ns = clock_now_ns(CLOCK_REALTIME);
 	run->last_packet_ns = INT64_MIN;
 	heap_follow(&run->heap);
 	/* --quiet says nothing of warnings; who asks for more than these by --log-level gets it. */
