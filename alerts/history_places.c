@@ -111,7 +111,10 @@ static void say_reply(struct finding *finding, const struct tap_view *view)
 		return;
 	}
 	sentence_text(finding, "STARTTLS answered with ");
-	sentence_number(finding, view->starttls_code);
+	if (view->starttls_code == REPLY_WITHOUT_CODE)
+		sentence_text(finding, "a line that is no SMTP reply");
+	else
+		sentence_number(finding, view->starttls_code);
 }
 
 static void say_command(struct finding *finding, const struct tap_view *view)

@@ -39,7 +39,7 @@ static void add_tri(struct json *json, const char *key, enum tri value)
 /* A reply code or another number that 0 stands for none of. */
 static void add_code(struct json *json, const char *key, unsigned code)
 {
-	if (code == 0)
+	if (code == 0 || code == REPLY_WITHOUT_CODE)
 		json_null(json, key);
 	else
 		json_u64(json, key, code);

@@ -46,6 +46,15 @@ static void say_number(struct finding *finding, unsigned number)
 	say(finding, digits + at);
 }
 
+/* The code of a reply, in a sentence that says what was answered with it. */
+static void say_code(struct finding *finding, uint16_t code)
+{
+	if (code == REPLY_WITHOUT_CODE)
+		say(finding, "a line that is no SMTP reply");
+	else
+		say_number(finding, code);
+}
+
 static bool raise(struct finding *finding, enum severity severity, enum confidence confidence,
 		  const char *reason)
 {
@@ -155,7 +164,7 @@ static bool judge_starttls_refused(const struct judging *judging, struct finding
 	if (!refused(facts) || facts->offered != TRI_TRUE || facts->requested != TRI_TRUE)
 		return false;
 	say(finding, "The server offered STARTTLS and answered the request with ");
-	say_number(finding, facts->starttls_code);
+	say_code(finding, facts->starttls_code);
 	if (facts->starttls_code / 100 == 4) {
 		say(finding, ": TLS is broken there, or the reply was forged on the path.");
 		return raise(finding,
@@ -256,7 +265,7 @@ static bool judge_ehlo_refused(const struct judging *judging, struct finding *fi
 	say(finding, "EHLO was refused");
 	if (facts->ehlo_refused_code != 0) {
 		say(finding, " with ");
-		say_number(finding, facts->ehlo_refused_code);
+		say_code(finding, facts->ehlo_refused_code);
 	}
 	say(finding, known ? ", which this server accepts otherwise, and HELO took its place: "
 			     "suspect a device on the path."

@@ -81,13 +81,48 @@ static bool begins_with(struct span text, const char *word, size_t len)
 
 #define BEGINS_WITH(text, literal) begins_with((text), (literal), sizeof(literal) - 1)
 
-/* Parameters of MAIL and RCPT whose values name nobody; AUTH=, ORCPT= and ENVID= do. */
+static bool is_word(struct span text, const char *word, size_t len)
+{
+	return text.len == len && begins_with(text, word, len);
+}
+
+#define IS_WORD(text, literal) is_word((text), (literal), sizeof(literal) - 1)
+
+static bool is_number(struct span text)
+{
+	uint64_t count;
+	struct span rest = text;
+	return smtp_next_token(&rest).len == text.len && smtp_parse_count(text, &count);
+}
+
+/* NOTIFY's value (RFC 3461 4.1). */
+static bool is_notify(struct span list)
+{
+	while (list.len > 0) {
+		size_t end = 0;
+		while (end < list.len && list.ptr[end] != ',')
+			end++;
+		struct span word = span_head(list, end);
+		if (!IS_WORD(word, "NEVER") && !IS_WORD(word, "SUCCESS") &&
+		    !IS_WORD(word, "FAILURE") && !IS_WORD(word, "DELAY"))
+			return false;
+		list = span_skip(list, end + 1);
+	}
+	return true;
+}
+
+/* Parameters of MAIL and RCPT that name nobody, with a value that they have; AUTH=, ORCPT= and
+   ENVID= do. */
 static bool parameter_is_plain(struct span word)
 {
-	return BEGINS_WITH(word, "SIZE=") || BEGINS_WITH(word, "BODY=") ||
-	       BEGINS_WITH(word, "RET=") || BEGINS_WITH(word, "NOTIFY=") ||
-	       (BEGINS_WITH(word, "SMTPUTF8") && word.len == 8) ||
-	       (BEGINS_WITH(word, "REQUIRETLS") && word.len == 10);
+	if (BEGINS_WITH(word, "SIZE="))
+		return is_number(span_skip(word, 5));
+	if (BEGINS_WITH(word, "NOTIFY="))
+		return is_notify(span_skip(word, 7));
+	return IS_WORD(word, "BODY=7BIT") || IS_WORD(word, "BODY=8BITMIME") ||
+	       IS_WORD(word, "BODY=BINARYMIME") || IS_WORD(word, "RET=FULL") ||
+	       IS_WORD(word, "RET=HDRS") || IS_WORD(word, "SMTPUTF8") ||
+	       IS_WORD(word, "REQUIRETLS");
 }
 
 /* FROM:<path> or TO:<path> and parameters; anything else is not MAIL's or RCPT's and hidden. */
@@ -129,14 +164,50 @@ static void put_path(struct line_writer *w, const struct redaction *redaction, s
 	}
 }
 
+/* What BDAT has for an argument (RFC 3030 2), taken off; it may end in blanks. */
+static struct span bdat_argument(struct span *rest)
+{
+	const struct span argument = *rest;
+	struct span behind = argument;
+	if (!is_number(smtp_next_token(&behind)))
+		return span_of(NULL, 0);
+	*rest = behind;
+	if (IS_WORD(smtp_next_token(&behind), "LAST"))
+		*rest = behind;
+	return span_head(argument, argument.len - rest->len);
+}
+
+bool dialogue_hides_argument(const struct redaction *redaction, const struct smtp_command *command)
+{
+	struct span rest = command->argument;
+	struct span name;
+
+	switch (command->verb) {
+	case SMTP_VERB_MAIL:
+	case SMTP_VERB_RCPT:
+		return !BEGINS_WITH(rest, "FROM:") && !BEGINS_WITH(rest, "TO:");
+	case SMTP_VERB_EHLO:
+	case SMTP_VERB_HELO:
+	case SMTP_VERB_LHLO:
+		name = smtp_next_token(&rest);
+		if (!redaction->show_addresses && name.len > 0 &&
+		    memchr(name.ptr, '@', name.len) != NULL)
+			return true;
+		return smtp_next_token(&rest).len > 0;
+	case SMTP_VERB_BDAT:
+		(void)bdat_argument(&rest);
+		return smtp_next_token(&rest).len > 0;
+	default:
+		return smtp_next_token(&rest).len > 0;
+	}
+}
+
 /* The argument of a command as far as the command has one; what else stands there is hidden. */
 static void put_argument(struct line_writer *w, const struct redaction *redaction,
 			 const struct smtp_command *command)
 {
 	const struct sasl_mechanism *mechanism;
 	struct span rest = command->argument;
-	uint64_t octets;
-	bool last;
 
 	switch (command->verb) {
 	case SMTP_VERB_AUTH:
@@ -158,10 +229,7 @@ static void put_argument(struct line_writer *w, const struct redaction *redactio
 		put_addresses(w, redaction, smtp_next_token(&rest));
 		break;
 	case SMTP_VERB_BDAT:
-		if (smtp_parse_bdat(command->argument, &octets, &last)) {
-			put_bytes(w, command->argument);
-			return;
-		}
+		put_bytes(w, bdat_argument(&rest));
 		break;
 	default:
 		break;
@@ -242,9 +310,9 @@ static size_t enhanced_status_len(struct span text)
 /*
  * Whether the text of a reply may repeat what the client said: to a secret
  * command, or because the server did not understand. What answers a hello or
- * STARTTLS repeats at most what is shown anyway, and is worth reading.
+ * STARTTLS repeats at most what is shown anyway, unless the argument is not, and is worth reading.
  */
-static bool may_echo(enum smtp_verb answered, uint16_t code)
+static bool echoes(enum smtp_verb answered, uint16_t code)
 {
 	switch (answered) {
 	case SMTP_VERB_COUNT: /* the greeting */
@@ -259,8 +327,53 @@ static bool may_echo(enum smtp_verb answered, uint16_t code)
 	}
 }
 
+/* Whether a reply to the command may name a mailbox, whatever words it has around it. */
+static bool names_mailbox(enum smtp_verb answered)
+{
+	return answered == SMTP_VERB_MAIL || answered == SMTP_VERB_RCPT ||
+	       answered == SMTP_VERB_DATA || answered == SMTP_VERB_BDAT;
+}
+
+/*
+ * Whether a message's accepting reply has a queue's number and nothing else, in the words of
+ * Postfix and Exim. By that number the message is found again in the server's log.
+ */
+static bool is_queue_id(struct span text)
+{
+	struct span id = span_of(NULL, 0);
+	if (BEGINS_WITH(text, "Ok: queued as "))
+		id = span_skip(text, 14);
+	else if (BEGINS_WITH(text, "OK id="))
+		id = span_skip(text, 6);
+	size_t len = 0;
+	while (len < id.len &&
+	       ((id.ptr[len] >= '0' && id.ptr[len] <= '9') || id.ptr[len] == '-' ||
+		(ascii_upper(id.ptr[len]) >= 'A' && ascii_upper(id.ptr[len]) <= 'Z')))
+		len++;
+	return len > 0 && len == id.len;
+}
+
+/* The text of a reply of which nothing is shown but an enhanced status and a queue's number. */
+static void put_hidden_text(struct line_writer *w, struct span text)
+{
+	size_t status = enhanced_status_len(text);
+	put_bytes(w, span_head(text, status));
+	if (text.len == status)
+		return;
+	if (status > 0)
+		PUT_LITERAL(w, " ");
+	struct span words = span_skip(text, status);
+	while (words.len > 0 && words.ptr[0] == ' ')
+		words = span_skip(words, 1);
+	if (is_queue_id(words))
+		put_bytes(w, words);
+	else
+		put_redacted(w);
+}
+
 void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
-		    const struct redaction *redaction, struct span line, enum smtp_verb answered)
+		    const struct redaction *redaction, struct span line, enum smtp_verb answered,
+		    bool may_echo)
 {
 	struct line_writer w;
 	w.len = 0;
@@ -273,19 +386,12 @@ void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 		put_redacted(&w); /* no reply: nobody can say what it holds */
 	} else {
 		put_bytes(&w, span_head(line, 4));
-		bool addresses = answered == SMTP_VERB_MAIL || answered == SMTP_VERB_RCPT;
-		bool echo = may_echo(answered, reply.code);
-		if (reply.text.len > 0 && (echo || (addresses && !redaction->show_addresses))) {
-			size_t status = enhanced_status_len(reply.text);
-			put_bytes(&w, span_head(reply.text, status));
-			if (reply.text.len > status) {
-				if (status > 0)
-					PUT_LITERAL(&w, " ");
-				put_redacted(&w);
-			}
-		} else {
+		bool hidden = may_echo || echoes(answered, reply.code) ||
+			      (names_mailbox(answered) && !redaction->show_addresses);
+		if (hidden)
+			put_hidden_text(&w, reply.text);
+		else
 			put_addresses(&w, redaction, span_head(reply.text, 2 * DIALOGUE_LINE_MAX));
-		}
 	}
 	while (w.len > 0 && w.bytes[w.len - 1] == '\r')
 		w.len--;

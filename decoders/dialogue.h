@@ -47,9 +47,16 @@ void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
 		      const struct redaction *redaction, struct span line,
 		      const struct smtp_command *command);
 
-/* A server's reply line to a command (SMTP_VERB_COUNT for the greeting). */
+/* Whether something of the command's argument is not shown, but for addresses in an envelope. */
+bool dialogue_hides_argument(const struct redaction *redaction, const struct smtp_command *command);
+
+/*
+ * A server's reply line to a command (SMTP_VERB_COUNT for the greeting). may_echo: the command had
+ * an argument that is hidden, which the line may repeat.
+ */
 void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
-		    const struct redaction *redaction, struct span line, enum smtp_verb answered);
+		    const struct redaction *redaction, struct span line, enum smtp_verb answered,
+		    bool may_echo);
 
 /* A note of ours: "(message)", "(TLS 1.3 ClientHello)". ASCII. */
 void dialogue_note(struct dialogue_ring *ring, struct dialogue *dialogue, enum side side,

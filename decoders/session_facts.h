@@ -144,6 +144,9 @@ enum injection {
 	    1U << 1, /* server bytes behind the 220 before the client's next byte */
 };
 
+/* In the place of a reply's code: there was an answer, a line that is no reply (RFC 5321 4.2). */
+#define REPLY_WITHOUT_CODE 1U
+
 struct session_facts {
 	/* identity */
 	struct endpoint client, server;
@@ -175,7 +178,7 @@ struct session_facts {
 	bool greeting_masked;   /* overwritten with '*' (RFC 5321 text that Cisco PIX/ASA masks) */
 	uint8_t ehlo_sent, ehlo_accepted, ehlo_refused; /* saturating counts, LHLO counts as EHLO */
 	uint8_t helo_sent, helo_accepted, helo_refused;
-	uint16_t ehlo_refused_code; /* the last refusal */
+	uint16_t ehlo_refused_code; /* the last refusal; or REPLY_WITHOUT_CODE */
 
 	/* STARTTLS (RFC 3207) */
 	enum tri offered, requested;
@@ -183,7 +186,7 @@ struct session_facts {
 	bool masked_offer;       /* an overwritten eight-character keyword, STARTTLS not listed */
 	bool masked_command;     /* the client's command arrived as eight X's */
 	uint8_t masked_keywords; /* overwritten keywords of any length in the reply */
-	uint16_t starttls_code;  /* reply to STARTTLS, 0: none */
+	uint16_t starttls_code;  /* reply to STARTTLS, 0: none; or REPLY_WITHOUT_CODE */
 	bool refused_then_tls;   /* another code than 220, and the client took it for a go */
 	uint8_t injection;       /* enum injection */
 	enum tls_failure tls_failure;

@@ -54,6 +54,12 @@ void session_upgrade_accepted(struct smtp_session *session, const struct smtp_co
 /* smtp_replies.c */
 void session_server_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);
+/*
+ * The client goes on, or the connection ends: the one command that is pending, if it is one, was
+ * answered by what the server said since and what reads as no answer to it. Where something was
+ * missed nothing is known.
+ */
+void session_answer_passed_over(struct smtp_session *session, const struct smtp_context *context);
 /* The rest of an open reply was missed. */
 void session_reply_abandon(struct smtp_session *session, const struct smtp_context *context);
 

@@ -49,8 +49,9 @@ void session_reply_lost(struct smtp_session *s, const struct smtp_pending *pendi
  * A command begins. A client that does not pipeline has had its replies: what
  * a hole among the replies left pending is over.
  */
-static void settle_before_command(struct smtp_session *s)
+static void settle_before_command(struct smtp_session *s, const struct smtp_context *context)
 {
+	session_answer_passed_over(s, context);
 	if (s->doubt.lost_replies) {
 		session_forget_pending(s);
 		s->doubt.lost_replies = false;
@@ -155,7 +156,6 @@ static void client_mail(struct smtp_session *s, const struct smtp_context *conte
 	struct session_facts *f = &s->facts;
 	if (f->mails < UINT32_MAX)
 		f->mails++;
-	s->clear->transaction_recipients = 0;
 	if (f->text.size[TEXT_SENDER_DOMAIN] == 0)
 		(void)session_facts_set_text(f, context->budget, TEXT_SENDER_DOMAIN,
 					     smtp_path_domain(smtp_path(command->argument)));
@@ -259,6 +259,8 @@ void session_client_command(struct smtp_session *s, const struct smtp_context *c
 		}
 		break;
 	}
+	if (dialogue_hides_argument(context->redaction, command))
+		flags |= SMTP_PENDING_HIDDEN;
 	struct span rest = bytes;
 	bool empty = smtp_next_token(&rest).len == 0;
 	session_push_pending(s, context, empty ? SMTP_PENDING_EMPTY : SMTP_PENDING_COMMAND,
@@ -305,6 +307,6 @@ void session_client_line(struct smtp_session *s, const struct smtp_context *cont
 			return;
 		smtp_enter(s, SMTP_STATE_COMMANDS);
 	}
-	settle_before_command(s);
+	settle_before_command(s, context);
 	session_client_command(s, context, line->bytes, &command, injected);
 }

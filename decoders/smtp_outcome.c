@@ -193,6 +193,8 @@ void smtp_session_close(struct smtp_session *s, const struct smtp_context *conte
 		s->clear->message_hole = true;
 	/* What is still pending will not be answered; an EHLO among it tells of no offer. */
 	session_reply_abandon(s, context);
+	if (s->clear != NULL && s->state == SMTP_STATE_UPGRADE_ASKED)
+		session_answer_passed_over(s, context);
 	smtp_session_settle(s);
 	smtp_reach(s, MILESTONE_CLOSED);
 }

@@ -32,6 +32,9 @@ static void message_ended(struct smtp_session *s, const struct smtp_context *con
 			       : 1;
 	if (replies > 1000)
 		replies = 1000;
+	if (s->clear->message_refused)
+		replies = 0;
+	s->clear->transaction_recipients = 0;
 	dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT, span_of("(message)", 9));
 	for (uint32_t i = 0; i < replies; i++)
 		session_push_pending(s, context, SMTP_PENDING_MESSAGE, SMTP_VERB_DATA, flags,
@@ -210,6 +213,9 @@ static void client_behind_starttls(struct smtp_session *s, const struct smtp_con
 		session_starttls_was_none(s, context);
 		return;
 	}
+	session_answer_passed_over(s, context);
+	if (s->state != SMTP_STATE_UPGRADE_ASKED)
+		return; /* refused; whether it goes on in TLS or not */
 	/* Behind a hole it may be the middle of a record. */
 	if (!tls && s->clear->held_len == 0 && !s->clear->line[SIDE_CLIENT].resync) {
 		s->facts.injection |= INJECTION_CLIENT_PIPELINED;
@@ -252,6 +258,57 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 	return true;
 }
 
+/* ---- the PROXY protocol, version 2 (HAProxy's proxy-protocol.txt, 2.2) ---- */
+
+#define PROXY_HEADER_LEN    16U /* signature, version and command, family, length of the rest */
+#define PROXY_SIGNATURE_LEN 12U
+
+/* Whether a connection that begins with these bytes may begin with such a header. */
+static bool may_be_proxy_header(struct span first)
+{
+	static const uint8_t signature[PROXY_SIGNATURE_LEN] = {'\r', '\n', '\r', '\n', '\0', '\r',
+							       '\n', 'Q',  'U',  'I',  'T',  '\n'};
+	const size_t len = first.len < PROXY_SIGNATURE_LEN ? first.len : PROXY_SIGNATURE_LEN;
+	return len > 0 && memcmp(first.ptr, signature, len) == 0 &&
+	       (first.len <= PROXY_SIGNATURE_LEN || first.ptr[PROXY_SIGNATURE_LEN] >> 4 == 2);
+}
+
+/*
+ * What a load balancer puts in front of the client's bytes, for the server's eyes: nothing answers
+ * it, and in the clear it reads as empty lines, a QUIT and garbage. True: bytes were taken, or the
+ * ones withheld so far have proved to be the client's own.
+ */
+static bool client_proxy_header(struct smtp_session *s, const struct smtp_context *context,
+				struct span *bytes)
+{
+	struct smtp_clear *clear = s->clear;
+	if (clear->proxy_over || !s->from_start[SIDE_CLIENT])
+		return false;
+	const struct span first = smtp_session_first_bytes(s, SIDE_CLIENT);
+	if (!may_be_proxy_header(first)) {
+		uint8_t withheld[PROXY_HEADER_LEN];
+		const size_t len = clear->proxy_at;
+		clear->proxy_over = true;
+		if (len > 0) {
+			memcpy(withheld, first.ptr, len);
+			session_client_bytes(s, context, span_of(withheld, len));
+		}
+		return len > 0;
+	}
+	size_t left = bytes->len; /* which ends within the header, as long as that is not whole */
+	if (first.len >= PROXY_HEADER_LEN)
+		left = PROXY_HEADER_LEN + (size_t)bytes_u16(first.ptr + 14) - clear->proxy_at;
+	const size_t taken = left < bytes->len ? left : bytes->len;
+	clear->proxy_at += (uint32_t)taken;
+	*bytes = span_skip(*bytes, taken);
+	if (first.len >= PROXY_HEADER_LEN && taken == left) {
+		clear->proxy_over = true;
+		dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT,
+			      span_of("(PROXY header)", 14));
+	}
+	return true;
+}
+
 /* Whether the client begins like no text at all. By one byte: how TCP cut them says nothing. */
 static bool client_is_binary(struct span bytes)
 {
@@ -289,6 +346,8 @@ static void client_text(struct smtp_session *s, const struct smtp_context *conte
 	case SMTP_STATE_COUNT:
 		break;
 	}
+	if (!injected && !s->started[SIDE_CLIENT] && client_proxy_header(s, context, bytes))
+		return;
 	if (!injected && client_turns_to_tls(s, context, *bytes))
 		return;
 	if (!s->started[SIDE_CLIENT] && client_is_binary(*bytes))

@@ -21,6 +21,7 @@ enum smtp_pending_flag {
 	SMTP_PENDING_LAST = 1U << 0,          /* BDAT ... LAST */
 	SMTP_PENDING_INJECTED = 1U << 1,      /* came behind STARTTLS, before the reply */
 	SMTP_PENDING_AFTER_FAILURE = 1U << 2, /* sent after a refused or failed upgrade */
+	SMTP_PENDING_HIDDEN = 1U << 3,        /* its argument is not shown, so nor is an echo */
 };
 
 struct smtp_pending {

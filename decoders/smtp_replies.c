@@ -109,9 +109,9 @@ static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *li
 	    !fits_behind_head(s, line))
 		return false;
 	bool holes = s->doubt.client_hole || s->doubt.server_hole;
-	/* A second greeting, or the reply to what was missed: none of these answers a hello, but
-	   for a 221 in its place. */
-	if (code_is_specific(line->code) && (line->code != 221 || holes) &&
+	/* A second greeting, or the reply to what was missed. Where nothing was, any other code is
+	   the hello's, whatever made the server say it: its client has no better explanation. */
+	if (code_is_specific(line->code) && (line->code == 220 || holes) &&
 	    head.kind == SMTP_PENDING_COMMAND &&
 	    (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO) && !fits_behind_head(s, line))
 		return false;
@@ -216,7 +216,7 @@ static void ehlo_line(struct smtp_session *s, const struct smtp_context *context
 				     span_head(keyword, 64));
 }
 
-static void ehlo_answered(struct smtp_session *s)
+static void ehlo_answered(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct session_facts *f = &s->facts;
 	const struct smtp_reply *r = &s->clear->reply;
@@ -226,6 +226,8 @@ static void ehlo_answered(struct smtp_session *s)
 	if (r->code != 250) {
 		count_u8(&f->ehlo_refused);
 		f->ehlo_refused_code = r->code;
+		/* What a refusal lists in front of its last line offers nothing. */
+		(void)session_facts_set_text(f, context->budget, TEXT_CAPABILITIES, no_bytes);
 		return;
 	}
 	count_u8(&f->ehlo_accepted);
@@ -269,6 +271,7 @@ static void mail_answered(struct smtp_session *s, const struct smtp_pending *pen
 	if (s->clear->reply.code / 100 != 2)
 		return;
 	count_u32(&f->mails_2xx);
+	s->clear->transaction_recipients = 0;
 	if (pending->flags & SMTP_PENDING_AFTER_FAILURE)
 		count_u32(&f->mails_after_failure);
 	smtp_reach(s, MILESTONE_MAIL_ACCEPTED);
@@ -288,6 +291,11 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 	struct session_facts *f = &s->facts;
 	if (s->clear->reply.code / 100 != 2)
 		return;
+	/* A recipient is taken for a mail that was (RFC 5321 3.3), however that was answered. */
+	if (f->mails_2xx == 0 && f->mails > 0) {
+		count_u32(&f->mails_2xx);
+		smtp_reach(s, MILESTONE_MAIL_ACCEPTED);
+	}
 	count_u32(&f->recipients);
 	count_u32(&s->clear->transaction_recipients);
 	uint8_t words = 0;
@@ -320,7 +328,8 @@ static void auth_answered(struct smtp_session *s)
 static void starttls_answered(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct session_facts *f = &s->facts;
-	if (s->clear->reply.code == 334 || s->clear->reply.code == 235) {
+	const bool missed = s->starttls_in_doubt || s->doubt.client_hole || s->doubt.server_hole;
+	if (missed && (s->clear->reply.code == 334 || s->clear->reply.code == 235)) {
 		/* The line was an answer in an AUTH exchange whose beginning was missed. */
 		f->starttls_code = s->clear->refused_before;
 		f->requested = f->starttls_code != 0 ? TRI_TRUE : TRI_UNKNOWN;
@@ -356,7 +365,7 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 	switch (pending->verb) {
 	case SMTP_VERB_EHLO:
 	case SMTP_VERB_LHLO:
-		ehlo_answered(s);
+		ehlo_answered(s, context);
 		break;
 	case SMTP_VERB_HELO:
 		helo_answered(s);
@@ -384,6 +393,9 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 			message_answered(s);
 		break;
 	default:
+		/* A challenge, so what it answers was some AUTH, and a secret follows. */
+		if (s->clear->reply.code == 334 && s->state == SMTP_STATE_COMMANDS)
+			smtp_enter(s, SMTP_STATE_AUTH);
 		break;
 	}
 }
@@ -406,7 +418,7 @@ static void greeting_answered(struct smtp_session *s)
  * A reply to no command that was seen. With the client's side or a part of it
  * missing, some replies show beyond doubt what was asked.
  */
-static void unmatched_reply(struct smtp_session *s)
+static void unmatched_reply(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct session_facts *f = &s->facts;
 	struct smtp_reply *r = &s->clear->reply;
@@ -420,6 +432,9 @@ static void unmatched_reply(struct smtp_session *s)
 		message_answered(s);
 		return;
 	}
+	/* The server has seen enough of it, and will not answer its end. */
+	if (s->state == SMTP_STATE_MESSAGE && r->code >= 400)
+		s->clear->message_refused = true;
 	s->doubt.unanswered_seen = true;
 	if (!blind)
 		return;
@@ -438,7 +453,7 @@ static void unmatched_reply(struct smtp_session *s)
 		/* RCPT and others may be answered in several lines as well. */
 		if (r->verb == SMTP_VERB_EHLO &&
 		    (r->saw_registered || r->saw_starttls || r->saw_anonymous || r->saw_masked))
-			ehlo_answered(s);
+			ehlo_answered(s, context);
 		break;
 	default:
 		/* 200 is no code of RFC 5321's; a forged refusal may have it. */
@@ -448,7 +463,53 @@ static void unmatched_reply(struct smtp_session *s)
 	}
 }
 
+/* ---- answers that are none ---- */
+
+static uint16_t stray_code(struct span line)
+{
+	uint16_t code = smtp_stray_code(line);
+	return code != 0 ? code : REPLY_WITHOUT_CODE;
+}
+
+/* The server has said what reads as an answer to nothing that is pending. */
+static void pass_over(struct smtp_session *s, uint16_t code)
+{
+	if (s->clear->passed_over == 0 && !smtp_queue_is_empty(&s->clear->queue))
+		s->clear->passed_over = code;
+}
+
+void session_answer_passed_over(struct smtp_session *s, const struct smtp_context *context)
+{
+	struct smtp_pending pending;
+	const uint16_t code = s->clear->passed_over;
+
+	if (code == 0 || s->doubt.client_hole || s->doubt.server_hole || !is_only_pending(s) ||
+	    !smtp_queue_peek(&s->clear->queue, &pending))
+		return;
+	s->clear->passed_over = 0;
+	s->clear->reply = (struct smtp_reply){.verb = pending.verb, .code = code};
+	smtp_queue_pop(&s->clear->queue);
+	if (pending.kind == SMTP_PENDING_COMMAND)
+		command_answered(s, context, &pending);
+}
+
 /* ---- lines ---- */
+
+/*
+ * An end of a message that LMTP answers once more: once for each recipient that was accepted, also
+ * behind BDAT (RFC 2033 4.3). Behind DATA each of them waits in the queue.
+ */
+static bool is_answered_again(struct smtp_session *s, const struct smtp_pending *pending)
+{
+	if (!s->is_lmtp || pending->verb != SMTP_VERB_BDAT ||
+	    (pending->flags & SMTP_PENDING_LAST) == 0)
+		return false;
+	if (++s->clear->chunk_replies < s->clear->transaction_recipients)
+		return true;
+	s->clear->chunk_replies = 0;
+	s->clear->transaction_recipients = 0;
+	return false;
+}
 
 static void reply_complete(struct smtp_session *s, const struct smtp_context *context)
 {
@@ -464,7 +525,13 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 		return;
 	}
 	if (!r->matched || !smtp_queue_peek(&s->clear->queue, &pending)) {
-		unmatched_reply(s);
+		unmatched_reply(s, context);
+		pass_over(s, r->code);
+		return;
+	}
+	s->clear->passed_over = 0;
+	if (is_answered_again(s, &pending)) {
+		message_answered(s);
 		return;
 	}
 	if (pending.kind == SMTP_PENDING_COMMAND && pending.verb == SMTP_VERB_RCPT)
@@ -507,6 +574,7 @@ static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *l
 	r->matched = match_reply(s, line);
 	if (r->matched && smtp_queue_peek(&s->clear->queue, &head)) {
 		r->verb = head.kind == SMTP_PENDING_ANSWER ? SMTP_VERB_AUTH : head.verb;
+		r->may_echo = (head.flags & SMTP_PENDING_HIDDEN) != 0;
 	} else if (line->code == 250 && !line->last && s->facts.ehlo_accepted == 0) {
 		r->verb = SMTP_VERB_EHLO; /* only its reply has several lines of 250 as a rule */
 	} else if (s->state == SMTP_STATE_TLS) {
@@ -544,7 +612,10 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 		    !s->facts.spoke_smtp)
 			server_is_foreign(s);
 		s->doubt.odd_line = true;
-		return; /* else a line that is no reply, in the middle of SMTP: passed over */
+		/* Else a line that is no reply, in the middle of SMTP: passed over. */
+		if (!r->open)
+			pass_over(s, stray_code(line->bytes));
+		return;
 	}
 	if (is_foreign_code(s, parsed.code)) {
 		server_is_foreign(s);
@@ -557,7 +628,10 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 	if (!r->open)
 		reply_begins(s, &parsed);
 	r->code = parsed.code;
-	dialogue_reply(context->dialogues, &s->dialogue, context->redaction, line->bytes, r->verb);
+	/* Of a reply to EHLO only the first line says anything of the client. */
+	const bool may_echo = r->may_echo && (parsed.code != 250 || !r->first_line_done);
+	dialogue_reply(context->dialogues, &s->dialogue, context->redaction, line->bytes, r->verb,
+		       may_echo);
 	if (r->is_greeting && !r->first_line_done) {
 		s->facts.greeting_masked = smtp_greeting_is_masked(parsed.text);
 		s->greeting_names_smtp = names_smtp(parsed.text);

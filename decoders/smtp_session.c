@@ -77,6 +77,7 @@ void smtp_enter(struct smtp_session *s, enum smtp_state state)
 		/* The line end in front of the message is the DATA line's own. */
 		memcpy(s->clear->message_tail, "\0\0\r\n", 4);
 		s->clear->message_len = 0;
+		s->clear->message_refused = false;
 		s->clear->message_hole = false;
 		s->clear->message_loose_end = false;
 	}

@@ -83,6 +83,7 @@ struct smtp_reply {
 	bool is_greeting;
 	bool matched; /* it answers the head of the queue */
 	bool first_line_done;
+	bool may_echo; /* the command's argument, which is not shown */
 	bool saw_starttls, saw_anonymous, saw_masked;
 	bool saw_registered; /* a keyword that proves a reply to EHLO */
 	uint8_t masked_keywords;
@@ -115,11 +116,17 @@ struct smtp_clear {
 	struct line_reader line[2];
 	struct smtp_queue queue;
 	struct smtp_reply reply;
+	/* Since what is pending was sent the server said this, which reads as an answer to none of
+	   it; 0: nothing, or a code, or REPLY_WITHOUT_CODE. */
+	uint16_t passed_over;
+	uint32_t proxy_at;       /* bytes of a binary PROXY header that were passed over */
+	bool proxy_over;         /* it is behind, or there is none */
 	bool auth_challenged;    /* a 334 waits for its answer */
 	bool auth_asks_account;  /* the 334 asks for LOGIN's account */
 	uint8_t auth_step;       /* answers of the exchange so far */
 	bool auth_early;         /* an answer was sent before the 334 */
 	bool lf_only;            /* the client's DATA line ended in LF alone */
+	bool message_refused;    /* before its end: that was its reply */
 	bool message_hole;       /* bytes of the message are missing */
 	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
 	uint8_t message_tail[4]; /* its last bytes, oldest first */
@@ -130,6 +137,7 @@ struct smtp_clear {
 	uint64_t blob_octets;            /* XEXCH50's count, awaiting the 354 */
 	uint32_t transaction_recipients; /* accepted, of the current transaction; LMTP answers for
 					    each */
+	uint32_t chunk_replies;          /* of those that the last BDAT got so far */
 	uint8_t *held; /* client bytes behind DATA or STARTTLS that wait for the reply, then the
 			  ClientHello that waits for the server's */
 	uint32_t held_len, held_cap;

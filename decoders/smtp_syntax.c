@@ -131,6 +131,17 @@ bool smtp_parse_reply_line(struct span line, struct smtp_reply_line *reply)
 	return true;
 }
 
+uint16_t smtp_stray_code(struct span line)
+{
+	unsigned code = 0;
+	for (size_t i = 0; i < 3; i++) {
+		if (i >= line.len || !is_digit(line.ptr[i]))
+			return 0;
+		code = code * 10 + (line.ptr[i] - '0');
+	}
+	return code < 100 || (line.len > 3 && is_digit(line.ptr[3])) ? 0 : (uint16_t)code;
+}
+
 bool smtp_may_be_reply(struct span start)
 {
 	if (start.len > 0 && (start.ptr[0] < '2' || start.ptr[0] > '5'))

@@ -44,6 +44,9 @@ struct smtp_reply_line {
 /* False when the line is no reply line: three digits, then '-', blank or the end. */
 bool smtp_parse_reply_line(struct span line, struct smtp_reply_line *reply);
 
+/* The number, from 100, that a line which is no reply has in a code's place; 0: it has none. */
+uint16_t smtp_stray_code(struct span line);
+
 /*
  * Whether bytes may still become a reply line: used on the first bytes of a
  * server, to tell something else from SMTP before a line is complete.

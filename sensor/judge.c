@@ -413,6 +413,12 @@ static void raise_alert(struct judge *judge, struct alert *alert)
 		judge->counters.folded++;
 }
 
+/* 0 stands for an answer that has none as well: the sentence tells the two apart. */
+static uint64_t shown_code(uint16_t code)
+{
+	return code == REPLY_WITHOUT_CODE ? 0 : code;
+}
+
 /* What each of the two taps saw, beside the sentence that says how they differ. */
 static void defer_divergence(struct judge *judge, struct alert *alert)
 {
@@ -424,11 +430,11 @@ static void defer_divergence(struct judge *judge, struct alert *alert)
 	    {.name = "tap_a", .text = span_str(a == NULL ? "" : a)},
 	    {.name = "tap_a_extensions",
 	     .text = span_of(here->capabilities, here->capabilities_len)},
-	    {.name = "tap_a_starttls_reply", .number = here->starttls_code},
+	    {.name = "tap_a_starttls_reply", .number = shown_code(here->starttls_code)},
 	    {.name = "tap_b", .text = span_str(b == NULL ? "" : b)},
 	    {.name = "tap_b_extensions",
 	     .text = span_of(there->capabilities, there->capabilities_len)},
-	    {.name = "tap_b_starttls_reply", .number = there->starttls_code},
+	    {.name = "tap_b_starttls_reply", .number = shown_code(there->starttls_code)},
 	};
 	alert->details = details;
 	alert->detail_count = sizeof details / sizeof details[0];
