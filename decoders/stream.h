@@ -19,6 +19,9 @@
  * A consumer that does not need the next n bytes of a side says so with
  * stream_skip(): they are accounted for, never buffered, never delivered.
  *
+ * Of several SYNs of a side the one counts that the other side acknowledges, as long as nothing
+ * was said: others are forged, or of an attempt that was given up.
+ *
  * What a receiver would do with tampered bytes is not guessed: the version that
  * was seen first is delivered, every other one is a STREAM_CONFLICT.
  *

@@ -11,6 +11,26 @@
 /* Segments in a row that must continue each other far from the window to be believed. */
 #define RESYNC_SEGMENTS 4
 
+/* Another SYN of the side, which has said nothing, would start it at this sequence number. */
+static bool is_rival(const struct stream *s, enum side x, uint32_t seq)
+{
+	const struct half *h = half_of(s, x);
+	return h != NULL && h->has_rival && seq == h->rival && stream_said_nothing(s, x);
+}
+
+/*
+ * Of two SYNs of a side one starts it; this one is kept until it has said something. The first
+ * that is kept stays: who forges them has seen the true one before.
+ */
+static void keep_rival(struct stream_pool *pool, struct stream *s, enum side x, uint32_t start)
+{
+	struct half *h = stream_half(pool, s, x);
+	if (h == NULL || h->has_rival)
+		return;
+	h->has_rival = true;
+	h->rival = start;
+}
+
 /* What a SYN means to a stream that exists. */
 enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side x,
 			  const struct tcp_segment *segment)
@@ -26,6 +46,8 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 	struct half *oh = half_of(s, o);
 	if (is_reply && oh != NULL && oh->has_syn && segment->ack == oh->syn + 1)
 		return SYN_NEW; /* the server took up the SYN that contradicted this connection */
+	if (is_reply && has_flag(s, x, STREAM_SYN_SEEN) && is_rival(s, o, segment->ack))
+		return SYN_NEW; /* each of two SYNs was answered: both connections are followed */
 	bool idle =
 	    s->side[x].offset == 0 && (!has_flag(s, o, STREAM_KNOWN) || s->side[o].offset == 0);
 	if (!has_flag(s, x, STREAM_KNOWN)) {
@@ -35,7 +57,13 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 	}
 	if (idle && is_reply) {
 		bool answers = !has_flag(s, o, STREAM_SYN_SEEN) || segment->ack == start_seq(s, o);
-		return answers && s->side[x].edge == s->side[x].next ? SYN_OPENS : SYN_IGNORED;
+		if (!answers || s->side[x].edge != s->side[x].next)
+			return SYN_IGNORED;
+		if (!has_flag(s, x, STREAM_SYN_SEEN) || !has_flag(s, o, STREAM_TRUSTED))
+			return SYN_OPENS;
+		/* The client has taken up the one that was seen before (RFC 9293 3.10.7.3). */
+		keep_rival(pool, s, x, start);
+		return SYN_IGNORED;
 	}
 	if (idle && !has_flag(s, o, STREAM_SEEN))
 		return SYN_OPENS;
@@ -73,8 +101,33 @@ bool stream_under_way(const struct stream *s)
 	return (both & STREAM_SEEN) != 0 && (any & (STREAM_FIN_SEEN | STREAM_RST_SEEN)) == 0;
 }
 
-static void open_side(struct stream *s, enum side x, const struct tcp_segment *segment)
+/* The other one of two SYNs was taken after all. What is stored stands behind the wrong one. */
+static void take_rival(struct stream_pool *pool, struct stream *s, enum side x)
 {
+	struct half *h = half_of(s, x);
+	uint32_t start = start_seq(s, x);
+	while (head_of(h) != NULL)
+		stream_chunk_drop(pool, h);
+	h->fin.set = false;
+	h->rst.set = false;
+	h->hole.kind = HOLE_NONE;
+	h->stood_ahead = false;
+	h->far_segments = 0;
+	start_at(s, x, h->rival);
+	h->rival = start;
+}
+
+static void open_side(struct stream_pool *pool, struct stream *s, enum side x,
+		      const struct tcp_segment *segment)
+{
+	if (has_flag(s, x, STREAM_SYN_SEEN)) {
+		if (is_rival(s, x, segment->seq + 1)) {
+			take_rival(pool, s, x);
+			return;
+		}
+		keep_rival(pool, s, x, start_seq(s, x));
+		stream_forget_needs(s, x); /* it was the other one's */
+	}
 	start_at(s, x, segment->seq + 1);
 	clear_flag(s, x, STREAM_EXPECTED | STREAM_SOFT);
 	set_flag(s, x, STREAM_KNOWN);
@@ -151,6 +204,8 @@ static void take_ack(struct stream_pool *pool, struct stream *s, const struct tc
 		}
 		return;
 	}
+	if (is_rival(s, o, segment->ack))
+		take_rival(pool, s, o);
 	int32_t ahead = seq_diff(segment->ack, other->next);
 	struct half *oh = half_of(s, o);
 	if (oh != NULL && ack_falls_back(s, x, oh, segment)) {
@@ -177,6 +232,13 @@ static void take_ack(struct stream_pool *pool, struct stream *s, const struct tc
 	step->need = segment->ack;
 }
 
+/* Bytes before the SYN of their side: an old connection's, or it was not the true one. */
+static bool is_before_syn(const struct stream *s, enum side x, uint32_t seq, uint32_t len)
+{
+	return len > 0 && has_flag(s, x, STREAM_SYN_SEEN) && s->side[x].offset < FLIGHT_MAX &&
+	       seq_diff(seq + len, start_seq(s, x)) < 0;
+}
+
 /* Whether a segment lies so far away that no window covers it; *jump: it is to be believed. */
 static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint32_t seq,
 		   uint32_t len, bool *jump)
@@ -188,7 +250,8 @@ static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint
 	flight = min_u32(flight, FLIGHT_MAX) + (uint32_t)min_u64(side->skip, FLIGHT_MAX);
 	*jump = false;
 	struct half *h = half_of(s, x);
-	if (seq_diff(seq + len, side->next) >= -(int32_t)FLIGHT_MAX &&
+	if (!is_before_syn(s, x, seq, len) &&
+	    seq_diff(seq + len, side->next) >= -(int32_t)FLIGHT_MAX &&
 	    seq_diff(seq, side->edge) <= (int32_t)flight) {
 		if (h != NULL)
 			h->far_segments = 0;
@@ -198,6 +261,11 @@ static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint
 	h = stream_half(pool, s, x);
 	if (h == NULL)
 		return true;
+	if (h->has_rival && len > 0 && stream_said_nothing(s, x) &&
+	    !has_flag(s, side_other(x), STREAM_TRUSTED)) {
+		*jump = true; /* of several SYNs none that is known was the one that was taken */
+		return false;
+	}
 	uint32_t step = seq - h->far_next;
 	h->far_segments = h->far_segments > 0 && step <= FLIGHT_MIN ? h->far_segments + 1 : 1;
 	h->far_next = seq + len;
@@ -329,7 +397,7 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 	uint32_t seq = segment->seq + (is_syn ? 1U : 0U);
 	uint32_t len = segment->payload_len;
 	if (syn == SYN_OPENS)
-		open_side(s, from, segment);
+		open_side(pool, s, from, segment);
 	else if (!has_flag(s, from, STREAM_KNOWN))
 		start_side(s, from, segment);
 	if (is_syn) {
@@ -344,6 +412,8 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 			start_at(s, from, seq);
 		clear_flag(s, from, STREAM_SOFT);
 	}
+	if (!is_syn && is_rival(s, from, seq))
+		take_rival(pool, s, from);
 	if (is_far(pool, s, from, seq, len, &step->jump))
 		return;
 	if (!step->jump)

@@ -87,6 +87,10 @@ struct half {
 	/* a SYN that contradicts this connection, until a SYN-ACK answers it */
 	bool has_syn;
 	uint32_t syn;
+	/* where another SYN would start the side, while it has said nothing: one of the two is
+	   forged or given up, and what the peer acknowledges tells which */
+	bool has_rival;
+	uint32_t rival;
 };
 
 /* Delivered bytes of a side, to be compared with what comes again. */
@@ -165,6 +169,13 @@ static inline uint32_t unnumbered(const struct stream *s, enum side x)
 static inline uint32_t start_seq(const struct stream *s, enum side x)
 {
 	return s->side[x].next - (uint32_t)s->side[x].offset - unnumbered(s, x);
+}
+
+/* Nothing of the side's stream was delivered or passed over: where it starts may yet be corrected.
+ */
+static inline bool stream_said_nothing(const struct stream *s, enum side x)
+{
+	return s->side[x].offset == 0 && unnumbered(s, x) == 0;
 }
 
 /* Where in its side's stream a byte near next stands. */

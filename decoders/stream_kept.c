@@ -294,7 +294,7 @@ bool stream_store_bytes(struct stream_pool *pool, struct half *h, const struct c
 bool stream_half_busy(const struct half *h)
 {
 	return h->count > 0 || h->fin.set || h->rst.set || h->hole.kind != HOLE_NONE ||
-	       h->can_reopen || h->far_segments > 0 || h->has_syn;
+	       h->can_reopen || h->far_segments > 0 || h->has_syn || h->has_rival;
 }
 
 static void half_free(struct stream_pool *pool, struct half *h)

@@ -291,6 +291,40 @@ TRICKS = {
 	"every packet twice": lambda ps, i: [p for p in ps for _ in (0, 1)] if i == 3 else None,
 }
 
+# Within the handshake: before its first packet, between its packets, and behind it. All before anything is said.
+ANYWHERE = (500, 1 << 20, 3 << 30)
+
+
+def syn(number, side=CLIENT):
+	return Packet(side, number, 0, SYN, ttl=1)
+
+
+def syn_ack(number, ack=1001, side=SERVER):
+	return Packet(side, number, ack, SYN | ACK, ttl=1)
+
+
+def at_once(*extra):
+	return lambda ps, i: ps[:i] + list(extra) + ps[i:]
+
+
+def from_place(first, trick):
+	return lambda ps, i: trick(ps, i) if i >= first else None
+
+
+HANDSHAKE_TRICKS = {
+	**{f"another SYN, {n:x}": at_once(syn(n)) for n in ANYWHERE},
+	**{f"another SYN twice, {n:x}": at_once(syn(n), syn(n)) for n in ANYWHERE},
+	**{f"another SYN with a bad checksum, {n:x}": at_once(replace(syn(n), bad_checksum=True)) for n in ANYWHERE},
+	**{f"another SYN and the true one again, {n:x}": from_place(1, at_once(syn(n), syn(1000))) for n in ANYWHERE},
+	"two other SYNs": from_place(1, at_once(syn(1 << 20), syn(3 << 30))),
+	**{f"another SYN-ACK, {n:x}": from_place(1, at_once(syn_ack(n))) for n in ANYWHERE},
+	**{f"another SYN-ACK, which is answered, {n:x}": from_place(1, at_once(syn_ack(n), Packet(CLIENT, 1001, n + 1, ACK, ttl=1))) for n in ANYWHERE},
+	**{f"a SYN-ACK for nobody, {n:x}": at_once(syn_ack(n, 12345)) for n in ANYWHERE},
+	**{f"another handshake begun, {n:x}": at_once(syn(n), syn_ack(7 << 29, n + 1)) for n in ANYWHERE},
+	**{f"another handshake, {n:x}": at_once(*handshake(n, 7 << 29)) for n in ANYWHERE},
+}
+
+
 # What tells that someone interferes. Inside TLS, whose records cannot be forged, that is a broken handshake.
 REPORTS = {"tcp-injection", "plaintext-in-tls", "tls-handshake-failed"}
 
@@ -315,7 +349,9 @@ def main():
 				got.setdefault(get(record, "source.port"), []).append(record)
 			return got
 
-		for number, (trick, play) in enumerate(TRICKS.items()):
+		tricks = [(trick, play, 3, None) for trick, play in TRICKS.items()]
+		tricks += [(trick, play, 0, 4) for trick, play in HANDSHAKE_TRICKS.items()]
+		for number, (trick, play, first, last) in enumerate(tricks):
 			if options.only not in (None, trick):
 				continue
 			cases, origin = [], {}
@@ -323,7 +359,7 @@ def main():
 				segments = [plain(s) for s in make()]
 				origin[20000 + len(cases)] = (name, -1)
 				cases.append((20000 + len(cases), segments))
-				for i in range(3, len(segments)):
+				for i in range(first, last or len(segments)):
 					changed = play(segments, i)
 					if changed is not None:
 						origin[20000 + len(cases)] = (name, i)
@@ -356,7 +392,7 @@ def main():
 				print(f"{trick}: {same} as without it, {reported} reported, {len(wrong)} wrong")
 			for line in wrong[:6]:
 				print("  " + line)
-	print(f"evasion: {played} cases of {len(TRICKS)} tricks, {failed} failed")
+	print(f"evasion: {played} cases of {len(tricks)} tricks, {failed} failed")
 	return 1 if failed else 0
 
 
