@@ -254,6 +254,13 @@ void stream_history(struct stream_pool *pool, struct stream *stream, enum side s
 uint32_t stream_distance(const struct stream *stream, enum side from,
 			 const struct tcp_segment *segment);
 
+/*
+ * Whether a side's SYN-ACK takes up a SYN that was seen of the other side. One that the side
+ * repeats does not: both have opened at once (RFC 9293 3.5).
+ */
+bool stream_takes_up(const struct stream *stream, enum side from,
+		     const struct tcp_segment *segment);
+
 /* Both sides were seen, and none of them has begun to end it. */
 bool stream_under_way(const struct stream *stream);
 

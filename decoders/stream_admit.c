@@ -56,7 +56,8 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 		return SYN_NEW; /* the other side was in the middle of something else */
 	}
 	if (idle && is_reply) {
-		bool answers = !has_flag(s, o, STREAM_SYN_SEEN) || segment->ack == start_seq(s, o);
+		bool answers = !has_flag(s, o, STREAM_SYN_SEEN) ||
+			       segment->ack == start_seq(s, o) || is_rival(s, o, segment->ack);
 		if (!answers || s->side[x].edge != s->side[x].next)
 			return SYN_IGNORED;
 		if (!has_flag(s, x, STREAM_SYN_SEEN) || !has_flag(s, o, STREAM_TRUSTED))
@@ -93,6 +94,15 @@ uint32_t stream_distance(const struct stream *s, enum side x, const struct tcp_s
 	if (acks)
 		away += llabs((int64_t)seq_diff(segment->ack, s->side[o].next));
 	return away < UINT32_MAX ? (uint32_t)away : UINT32_MAX;
+}
+
+bool stream_takes_up(const struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	enum side o = side_other(x);
+	if (has_flag(s, x, STREAM_SYN_SEEN) && segment->seq + 1 == start_seq(s, x))
+		return false;
+	return has_flag(s, o, STREAM_SYN_SEEN) &&
+	       (segment->ack == start_seq(s, o) || is_rival(s, o, segment->ack));
 }
 
 bool stream_under_way(const struct stream *s)

@@ -114,6 +114,26 @@ static enum side side_of(const struct flow *flow, uint8_t src_end)
 	return src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 }
 
+/*
+ * Whether a SYN shows that the client of a connection is the other end. The first packet said who
+ * it is, and anybody can have sent that: a forged SYN of the server before the client's own must
+ * not turn the session around. A SYN between a mail port and another port is the client's if it
+ * goes to the mail port; between others, who takes up a SYN is not the one that sent it.
+ */
+static bool roles_turn(const struct pipeline *p, const struct flow *flow, uint8_t src_end,
+		       const struct tcp_segment *segment)
+{
+	if (flow->session != NULL || flow->follows || stream_handshake_seen(&flow->stream))
+		return false;
+	bool to_mail = mail_ports_has(&p->config.ports, segment->dst.port);
+	bool from_mail = mail_ports_has(&p->config.ports, segment->src.port);
+	enum side side = side_of(flow, src_end);
+	if ((segment->flags & TCP_ACK) == 0)
+		return side == SIDE_SERVER && to_mail && !from_mail;
+	return side == SIDE_CLIENT && (!to_mail || from_mail) &&
+	       stream_takes_up(&flow->stream, side, segment);
+}
+
 /* ---- closing ---- */
 
 /* What is told from now on has this cause. Due: of what the clock causes, else 0. */
@@ -404,6 +424,10 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 			return false; /* late: nothing that could change what was told */
 		flow_remove(p->flows, flow);
 		flow = NULL;
+	}
+	if (opens && flow != NULL && roles_turn(p, flow, src_end, segment)) {
+		opens_another(p, flow);
+		return false;
 	}
 	if (flow == NULL) {
 		if ((segment->flags & TCP_RST) != 0 && segment->payload_len == 0)

@@ -320,6 +320,11 @@ HANDSHAKE_TRICKS = {
 	**{f"another SYN-ACK, {n:x}": from_place(1, at_once(syn_ack(n))) for n in ANYWHERE},
 	**{f"another SYN-ACK, which is answered, {n:x}": from_place(1, at_once(syn_ack(n), Packet(CLIENT, 1001, n + 1, ACK, ttl=1))) for n in ANYWHERE},
 	**{f"a SYN-ACK for nobody, {n:x}": at_once(syn_ack(n, 12345)) for n in ANYWHERE},
+	"a SYN of the server": at_once(syn(777, SERVER)),
+	"a SYN of the server, and the client answers": at_once(syn(777, SERVER), syn_ack(888, 778, CLIENT)),
+	"a SYN of the server and another of the client": at_once(syn(777, SERVER), syn(3 << 30)),
+	"a SYN-ACK of the client": at_once(syn_ack(777, 888, CLIENT)),
+	"a SYN-ACK of the client, and its ACK": at_once(syn_ack(777, 888, CLIENT), Packet(SERVER, 888, 778, ACK, ttl=1)),
 	**{f"another handshake begun, {n:x}": at_once(syn(n), syn_ack(7 << 29, n + 1)) for n in ANYWHERE},
 	**{f"another handshake, {n:x}": at_once(*handshake(n, 7 << 29)) for n in ANYWHERE},
 }
