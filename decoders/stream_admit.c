@@ -169,8 +169,8 @@ static void start_side(struct stream *s, enum side x, const struct tcp_segment *
 	}
 	if (believed)
 		set_flag(s, o, STREAM_TRUSTED);
-	else
-		start_at(s, x, segment->seq);
+	else /* a keep-alive's byte (RFC 9293 3.8.4) stands before what comes next */
+		start_at(s, x, segment->seq + (segment->payload_len == 1 ? 1U : 0U));
 	clear_flag(s, x, STREAM_EXPECTED);
 	set_flag(s, x, STREAM_KNOWN);
 	if (!believed)
@@ -416,7 +416,8 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 			     ((segment->flags & TCP_ACK) != 0 ? STREAM_SYNACK_SEEN : 0U));
 		learn_checksums(pool, s, from, segment);
 	}
-	if (has_flag(s, from, STREAM_SOFT) && len > 0) {
+	bool may_be_probe = len == 1 && seq == s->side[from].next - 1;
+	if (has_flag(s, from, STREAM_SOFT) && len > 0 && !may_be_probe) {
 		/* What came without payload may have been a keep-alive: start here after all. */
 		if (!has_flag(s, side_other(from), STREAM_TRUSTED))
 			start_at(s, from, seq);
