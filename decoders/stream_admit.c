@@ -68,7 +68,7 @@ enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side 
 	}
 	if (idle && !has_flag(s, o, STREAM_SEEN))
 		return SYN_OPENS;
-	if (!is_reply && !has_flag(s, o, STREAM_SEEN))
+	if (!has_flag(s, o, STREAM_SEEN))
 		return SYN_NEW; /* nobody will be seen to answer */
 	if (!is_reply) {
 		/* A forged SYN must not end a session: wait for the answer. */

@@ -369,6 +369,7 @@ static const struct strip strips[] = {
     {"a SYN that is answered does", HANDSHAKE "c A 1 1 abc\nc S 70000 -\ns SA 90000 70001\n",
      "c:abc new"},
     {"a SYN in a one-sided capture does", "c S 0 -\nc A 1 1 abc\nc S 70000 -\n", "c:abc new"},
+    {"... or a SYN-ACK", "s SA 0 1\ns A 1 1 220\ns SA 0 1\ns SA 70000 1\n", "s:220 new"},
     {"another attempt with another number",
      "c S 0 -\nc S 70000 -\ns SA 0 70001\n"
      "c A 70001 1 abc\n",
