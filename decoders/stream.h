@@ -261,6 +261,13 @@ uint32_t stream_distance(const struct stream *stream, enum side from,
 bool stream_takes_up(const struct stream *stream, enum side from,
 		     const struct tcp_segment *segment);
 
+/*
+ * Whether a SYN is the one that was seen of its side, in a connection in which something was said:
+ * no other connection chooses the same number again (RFC 6528), so it is a copy.
+ */
+bool stream_syn_comes_again(const struct stream *stream, enum side from,
+			    const struct tcp_segment *segment);
+
 /* Both sides were seen, and none of them has begun to end it. */
 bool stream_under_way(const struct stream *stream);
 

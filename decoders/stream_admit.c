@@ -105,6 +105,12 @@ bool stream_takes_up(const struct stream *s, enum side x, const struct tcp_segme
 	       (segment->ack == start_seq(s, o) || is_rival(s, o, segment->ack));
 }
 
+bool stream_syn_comes_again(const struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	bool silent = stream_said_nothing(s, SIDE_CLIENT) && stream_said_nothing(s, SIDE_SERVER);
+	return !silent && has_flag(s, x, STREAM_SYN_SEEN) && segment->seq + 1 == start_seq(s, x);
+}
+
 bool stream_under_way(const struct stream *s)
 {
 	const unsigned both = s->flags[0] & s->flags[1], any = s->flags[0] | s->flags[1];

@@ -420,7 +420,8 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	const bool resumed = flow != NULL && flow->over && goes_on(flow, src_end, segment);
 	const uint8_t client_end = flow != NULL ? flow->client_end : 0;
 	if (flow != NULL && flow->over) {
-		if (!opens && !resumed)
+		if (!resumed && (!opens || stream_syn_comes_again(&flow->stream,
+								  side_of(flow, src_end), segment)))
 			return false; /* late: nothing that could change what was told */
 		flow_remove(p->flows, flow);
 		flow = NULL;

@@ -266,3 +266,42 @@ Test(pipeline, packets_older_than_the_clock_keep_their_times)
 	cr_assert_eq(b.end_ns, START + SECOND);
 	bench_close(&b);
 }
+
+/* A session of a greeting and a QUIT, whose sides begin at these numbers. */
+static void whole_session(struct bench *b, uint32_t client_isn, uint32_t server_isn,
+			  int64_t time_ns)
+{
+	struct talk talk = {.port = 40001, .next = {client_isn, server_isn}};
+	say(b, &talk, SIDE_CLIENT, TCP_SYN, "", time_ns, false);
+	say(b, &talk, SIDE_SERVER, TCP_SYN | TCP_ACK, "", time_ns, false);
+	server(b, &talk, "220 mx.example.test ESMTP\r\n", time_ns);
+	client(b, &talk, "QUIT\r\n", time_ns);
+	server(b, &talk, "221 bye\r\n", time_ns);
+	say(b, &talk, SIDE_SERVER, TCP_FIN | TCP_ACK, "", time_ns, false);
+	say(b, &talk, SIDE_CLIENT, TCP_FIN | TCP_ACK, "", time_ns, false);
+}
+
+Test(pipeline, a_copy_that_begins_behind_the_end_is_late)
+{
+	struct bench b;
+	bench_open(&b);
+	whole_session(&b, 1000, 5000, START);
+	cr_assert_str_eq(told(&b), "40001@6 closed");
+	whole_session(&b, 1000, 5000, START + SECOND);
+	cr_assert_str_eq(told(&b), "");
+	cr_assert_eq(pipeline_counters(b.pipeline)->sessions, 1);
+	bench_close(&b);
+	cr_assert_str_eq(told(&b), "");
+}
+
+/* ... but another number, of either side, is another connection. */
+Test(pipeline, a_port_that_is_used_again_is_another_connection)
+{
+	struct bench b;
+	bench_open(&b);
+	whole_session(&b, 1000, 5000, START);
+	whole_session(&b, 1000, 9000, START + SECOND);
+	whole_session(&b, 2000, 9000, START + 2 * SECOND);
+	cr_assert_str_eq(told(&b), "40001@6 closed, 40001@13 closed, 40001@20 closed");
+	bench_close(&b);
+}
