@@ -263,6 +263,9 @@ static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint
 	uint32_t flight = pool->limits.max_out_of_order;
 	if (flight < FLIGHT_MIN)
 		flight = FLIGHT_MIN;
+	/* Nobody is seen to acknowledge what was lost: more than is kept may be. */
+	if (!has_flag(s, side_other(x), STREAM_SEEN))
+		flight = FLIGHT_MAX;
 	flight = min_u32(flight, FLIGHT_MAX) + (uint32_t)min_u64(side->skip, FLIGHT_MAX);
 	*jump = false;
 	struct half *h = half_of(s, x);

@@ -404,6 +404,8 @@ static const struct strip strips[] = {
      "c~0 c:d"},
     /* far away */
     {"a stray far ahead", HANDSHAKE "c A 1 1 abc\nc A 9000000 1 X\nc A 4 1 def\n", "c:abc c:def"},
+    {"a long loss in a one-sided capture",
+     "c S 0 -\nc A 1 1 abc\nc A 9000000 1 a\nc A 9000001 1 b\nfinish\n", "c:abc c~8999996 c:a c:b"},
     {"a long loss",
      HANDSHAKE "c A 1 1 abc\nc A 9000000 1 a\nc A 9000001 1 b\nc A 9000002 1 c\n"
 	       "c A 9000003 1 d\nc A 9000004 1 e\n",
