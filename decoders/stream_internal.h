@@ -31,6 +31,7 @@ struct chunk {
 	uint32_t seq;
 	uint32_t need; /* with has_need: wait for the other side to get there */
 	bool has_need;
+	bool doubtful; /* one byte that the peer has: a keep-alive's garbage, if it is not missed */
 	int64_t time_ns;
 	uint64_t ordinal;
 };

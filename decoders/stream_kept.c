@@ -257,13 +257,13 @@ bool stream_store_bytes(struct stream_pool *pool, struct half *h, const struct c
 {
 	uint32_t at = stream_chunk_find(h, like->seq);
 	bool scarce = h->count >= pool->limits.max_chunks / 2;
-	if (scarce && at > 0) {
+	if (scarce && at > 0 && !like->doubtful) {
 		/* Many small pieces: they join, and stand on the packet of the last one. */
 		struct chunk *before = &h->chunks[h->first + at - 1];
 		uint32_t end = before->start + before->len;
-		if (before->block != NULL && before->seq + before->len == like->seq &&
-		    before->has_need == like->has_need && before->need == like->need &&
-		    before->block_size - end >= like->len) {
+		if (before->block != NULL && !before->doubtful &&
+		    before->seq + before->len == like->seq && before->has_need == like->has_need &&
+		    before->need == like->need && before->block_size - end >= like->len) {
 			memcpy(before->block + end, bytes, like->len);
 			before->len += like->len;
 			before->time_ns = like->time_ns;

@@ -202,6 +202,12 @@ bool stream_declare_gap(struct stream_pool *pool, struct stream *s, enum side x,
 	}
 	int64_t time_ns = pool->step.clock_ns;
 	uint64_t ordinal = pool->step.clock_ordinal;
+	const struct chunk *c = head_of(h);
+	if (c != NULL && c->doubtful && c->seq == end && end - side->next > side->skip) {
+		end++; /* a late segment would have come by now */
+		stream_chunk_drop(pool, h);
+		behind = h->count > 0 || h->fin.set || h->rst.set;
+	}
 	uint32_t len = end - side->next;
 	if (h != NULL) {
 		if (h->hole.kind != HOLE_NONE && h->hole.at == side->next) {

@@ -99,6 +99,29 @@ static bool place_after_fin(struct stream_pool *pool, struct stream *s, struct s
 	return plain;
 }
 
+/*
+ * One byte behind a hole that the peer has acknowledged: a keep-alive looks like that, whose byte
+ * may be garbage (RFC 9293 3.8.4), and so does a late segment.
+ */
+static bool may_be_probe(const struct stream *s, const struct stream_step *step)
+{
+	enum side x = step->side;
+	return step->segment->payload_len == 1 && has_flag(s, side_other(x), STREAM_TRUSTED) &&
+	       seq_diff(step->seq, s->side[x].next) > 0 && seq_diff(step->seq, s->side[x].edge) < 0;
+}
+
+/* The segment under hand holds the byte that may be garbage, and more: it knows it. */
+static void settle_doubt(const struct stream_step *step, struct chunk *c)
+{
+	if (c == NULL || !c->doubtful || step->segment->payload_len <= 1)
+		return;
+	uint32_t at = c->seq - step->seq;
+	if (at >= step->left.len)
+		return;
+	c->block[c->start] = step->left.ptr[at];
+	c->doubtful = false;
+}
+
 /* Bytes that cannot go on yet. True: an event, because there was no room. */
 static bool place_later(struct stream_pool *pool, struct stream *s, uint32_t n,
 			struct stream_event *event)
@@ -126,6 +149,7 @@ static bool place_later(struct stream_pool *pool, struct stream *s, uint32_t n,
 		bool hole = ahead > 0 && (c == NULL || c->seq != s->side[x].next);
 		uint32_t cap = hole ? pool->limits.max_out_of_order : pool->limits.max_held;
 		chunk.len = n;
+		chunk.doubtful = may_be_probe(s, step);
 		stored = h->stored <= cap && n <= cap - h->stored &&
 			 stream_store_bytes(pool, h, &chunk, step->left.ptr);
 	}
@@ -256,7 +280,8 @@ bool stream_place(struct stream_pool *pool, struct stream *s, struct stream_even
 	}
 	if (h != NULL && h->count > 0) {
 		uint32_t at = stream_chunk_find(h, step->seq);
-		const struct chunk *c = at < h->count ? &h->chunks[h->first + at] : NULL;
+		struct chunk *c = at < h->count ? &h->chunks[h->first + at] : NULL;
+		settle_doubt(step, c);
 		if (c != NULL && seq_diff(c->seq, step->seq) <= 0) {
 			uint32_t passed = step->seq - c->seq;
 			struct difference diff = none;
