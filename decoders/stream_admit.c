@@ -105,6 +105,24 @@ bool stream_takes_up(const struct stream *s, enum side x, const struct tcp_segme
 	       (segment->ack == start_seq(s, o) || is_rival(s, o, segment->ack));
 }
 
+/*
+ * Whether a side that has ended goes on somewhere else, where no window of its own reaches: the
+ * endpoints have opened another connection, whose SYN was not captured. Where both sides are seen
+ * this takes as much as to go on elsewhere without an end.
+ */
+bool stream_another_begins(const struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	int32_t ahead = seq_diff(segment->seq, s->side[x].next);
+	if (!has_flag(s, x, STREAM_FIN_SEEN) || segment->payload_len == 0 ||
+	    (ahead >= -(int32_t)FLIGHT_MAX && ahead <= (int32_t)FLIGHT_MIN))
+		return false;
+	if (!has_flag(s, side_other(x), STREAM_SEEN))
+		return true;
+	const struct half *h = half_of(s, x);
+	return h != NULL && h->far_segments == RESYNC_SEGMENTS - 1 &&
+	       segment->seq - h->far_next <= FLIGHT_MIN;
+}
+
 bool stream_syn_comes_again(const struct stream *s, enum side x, const struct tcp_segment *segment)
 {
 	bool silent = stream_said_nothing(s, SIDE_CLIENT) && stream_said_nothing(s, SIDE_SERVER);
@@ -288,7 +306,7 @@ static bool is_far(struct stream_pool *pool, struct stream *s, enum side x, uint
 	uint32_t step = seq - h->far_next;
 	h->far_segments = h->far_segments > 0 && step <= FLIGHT_MIN ? h->far_segments + 1 : 1;
 	h->far_next = seq + len;
-	if (h->far_segments < RESYNC_SEGMENTS)
+	if (h->far_segments < RESYNC_SEGMENTS || has_flag(s, x, STREAM_FIN_SEEN))
 		return true;
 	h->far_segments = 0;
 	*jump = true;
@@ -438,7 +456,9 @@ void stream_admit(struct stream_pool *pool, struct stream *s)
 		return;
 	if (!step->jump)
 		take_ack(pool, s, segment);
-	if (len == 0 && !step->jump && seq_diff(seq, s->side[from].next) > 0)
+	int32_t ahead = seq_diff(seq, s->side[from].next);
+	bool of_another = has_flag(s, from, STREAM_FIN_SEEN) && ahead > (int32_t)FLIGHT_MIN;
+	if (len == 0 && !step->jump && ahead > 0 && !of_another)
 		stand_ahead(pool, s, from, seq);
 
 	struct half *h = half_of(s, from);

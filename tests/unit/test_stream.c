@@ -378,6 +378,14 @@ static const struct strip strips[] = {
      "c:abc new"},
     {"a SYN in a one-sided capture does", "c S 0 -\nc A 1 1 abc\nc S 70000 -\n", "c:abc new"},
     {"... or a SYN-ACK", "s SA 0 1\ns A 1 1 220\ns SA 0 1\ns SA 70000 1\n", "s:220 new"},
+    {"data far behind the FIN, of a side whose peer is not seen",
+     "c S 0 -\nc A 1 1 abc\nc FA 4 1\nc A 900000 7000\nc A 900000 7000 abc\nfinish\n",
+     "c:abc c.fin new"},
+    {"... near it", "c S 0 -\nc A 1 1 abc\nc FA 4 1\nc A 3000 1 abc\n", "c:abc c.fin c!abc@2999"},
+    {"... or of one whose peer was seen, once it goes on there",
+     HANDSHAKE "c FA 1 1\nc A 9000000 7000 a\nc A 9000001 7000 b\nc A 9000002 7000 c\n"
+	       "c A 9000003 7000 d\n",
+     "c.fin new"},
     {"another attempt with another number",
      "c S 0 -\nc S 70000 -\ns SA 0 70001\n"
      "c A 70001 1 abc\n",
