@@ -16,7 +16,7 @@ static void settle(struct stream_pool *pool, struct stream *s)
 	for (unsigned i = 0; halves != NULL && i < 2; i++) {
 		struct half *h = &halves[i];
 		h->stood_ahead = h->stood_ahead && seq_diff(h->stood_at, s->side[i].next) > 0;
-		h->has_rival = h->has_rival && stream_said_nothing(s, (enum side)i);
+		h->has_rival = h->has_rival && s->side[i].offset < FLIGHT_MIN;
 		ahead = ahead || h->stood_ahead;
 		busy = busy || stream_half_busy(h);
 	}

@@ -20,7 +20,8 @@
  * stream_skip(): they are accounted for, never buffered, never delivered.
  *
  * Of several SYNs of a side the one counts that the other side acknowledges, as long as nothing
- * was said: others are forged, or of an attempt that was given up.
+ * was said: others are forged, or of an attempt that was given up. If the first bytes behind
+ * another one follow later on, they open another connection.
  *
  * What a receiver would do with tampered bytes is not guessed: the version that
  * was seen first is delivered, every other one is a STREAM_CONFLICT.

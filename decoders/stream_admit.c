@@ -106,12 +106,28 @@ bool stream_takes_up(const struct stream *s, enum side x, const struct tcp_segme
 }
 
 /*
+ * Whether the first bytes behind the other one of two SYNs come, after the side has spoken behind
+ * one of them: there are two connections, or somebody forged one of them.
+ */
+static bool rival_speaks(const struct stream *s, enum side x, const struct tcp_segment *segment)
+{
+	const struct half *h = half_of(s, x);
+	if (h == NULL || !h->has_rival || segment->seq != h->rival || segment->payload_len == 0 ||
+	    stream_said_nothing(s, x))
+		return false;
+	return seq_diff(h->rival, start_seq(s, x)) < 0 ||
+	       seq_diff(h->rival, s->side[x].next) > (int32_t)FLIGHT_MIN;
+}
+
+/*
  * Whether a side that has ended goes on somewhere else, where no window of its own reaches: the
  * endpoints have opened another connection, whose SYN was not captured. Where both sides are seen
  * this takes as much as to go on elsewhere without an end.
  */
 bool stream_another_begins(const struct stream *s, enum side x, const struct tcp_segment *segment)
 {
+	if (rival_speaks(s, x, segment))
+		return true;
 	int32_t ahead = seq_diff(segment->seq, s->side[x].next);
 	if (!has_flag(s, x, STREAM_FIN_SEEN) || segment->payload_len == 0 ||
 	    (ahead >= -(int32_t)FLIGHT_MAX && ahead <= (int32_t)FLIGHT_MIN))

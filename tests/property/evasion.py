@@ -293,6 +293,7 @@ TRICKS = {
 
 # Within the handshake: before its first packet, between its packets, and behind it. All before anything is said.
 ANYWHERE = (500, 1 << 20, 3 << 30)
+FAR = ANYWHERE[1:]  # none of the connection's own window
 
 
 def syn(number, side=CLIENT):
@@ -307,8 +308,12 @@ def at_once(*extra):
 	return lambda ps, i: ps[:i] + list(extra) + ps[i:]
 
 
-def from_place(first, trick):
-	return lambda ps, i: trick(ps, i) if i >= first else None
+def from_place(first, trick, last=3):
+	return lambda ps, i: trick(ps, i) if first <= i <= last else None
+
+
+def speaks(p, payload):
+	return [p, replace(p, seq=p.seq + 1, ack=p.ack or 5001, flags=PSH | ACK, payload=payload)]
 
 
 HANDSHAKE_TRICKS = {
@@ -320,6 +325,8 @@ HANDSHAKE_TRICKS = {
 	**{f"another SYN-ACK, {n:x}": from_place(1, at_once(syn_ack(n))) for n in ANYWHERE},
 	**{f"another SYN-ACK, which is answered, {n:x}": from_place(1, at_once(syn_ack(n), Packet(CLIENT, 1001, n + 1, ACK, ttl=1))) for n in ANYWHERE},
 	**{f"a SYN-ACK for nobody, {n:x}": at_once(syn_ack(n, 12345)) for n in ANYWHERE},
+	**{f"another SYN speaks, {n:x}": from_place(1, at_once(*speaks(syn(n), b"EHLO x\r\n")), 1) for n in FAR},
+	**{f"another SYN-ACK speaks, {n:x}": from_place(2, at_once(*speaks(syn_ack(n), b"220 forged\r\n"))) for n in FAR},
 	"a SYN of the server": at_once(syn(777, SERVER)),
 	"a SYN of the server, and the client answers": at_once(syn(777, SERVER), syn_ack(888, 778, CLIENT)),
 	"a SYN of the server and another of the client": at_once(syn(777, SERVER), syn(3 << 30)),
@@ -328,6 +335,10 @@ HANDSHAKE_TRICKS = {
 	**{f"another handshake begun, {n:x}": at_once(syn(n), syn_ack(7 << 29, n + 1)) for n in ANYWHERE},
 	**{f"another handshake, {n:x}": at_once(*handshake(n, 7 << 29)) for n in ANYWHERE},
 }
+
+
+def seen_as(told, true):
+	return all(told[name] == true[name] for name in FIELDS if name != "visibility")
 
 
 # What tells that someone interferes. Inside TLS, whose records cannot be forged, that is a broken handshake.
@@ -378,12 +389,16 @@ def main():
 				if i < 0:
 					base[name] = facts(found[0])
 					continue
-				told = facts(found[0]) if found else {}
+				# What somebody forged from the beginning may have a record of its own, before.
+				true = next((n for n, record in enumerate(found) if seen_as(facts(record), base[name])), 0)
+				told = facts(found[true]) if found else {}
 				if trick.startswith(("reset", "all flags")) and told.get("closed_by") == "rst":
 					told["closed_by"] = base[name]["closed_by"]  # that a reset was seen is so
+				if trick.startswith("another SYN speaks") and told.get("visibility") == "midstream":
+					told["visibility"] = base[name]["visibility"]  # the greeting was heard by the forged client
 				alerts = {rule for record in found for rule in get(record, "stripwatch.alerts") or []}
 				# What follows a connection's end may begin another one; that one claims nothing.
-				rest = {get(record, "stripwatch.outcome") for record in found[1:]}
+				rest = {get(record, "stripwatch.outcome") for n, record in enumerate(found) if n != true}
 				if told == base[name] and rest <= {"no-dialogue", "unknown"}:
 					same += 1
 				elif (alerts - set(base[name]["alerts"] or [])) & REPORTS:
