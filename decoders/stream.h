@@ -269,7 +269,7 @@ bool stream_takes_up(const struct stream *stream, enum side from,
 bool stream_syn_comes_again(const struct stream *stream, enum side from,
 			    const struct tcp_segment *segment);
 
-/* Both sides were seen, and none of them has begun to end it. */
+/* Both sides were seen, or one has spoken, and none of them has begun to end it. */
 bool stream_under_way(const struct stream *stream);
 
 /* Both FINs or a RST were seen. */

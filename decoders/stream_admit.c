@@ -148,7 +148,8 @@ bool stream_syn_comes_again(const struct stream *s, enum side x, const struct tc
 bool stream_under_way(const struct stream *s)
 {
 	const unsigned both = s->flags[0] & s->flags[1], any = s->flags[0] | s->flags[1];
-	return (both & STREAM_SEEN) != 0 && (any & (STREAM_FIN_SEEN | STREAM_RST_SEEN)) == 0;
+	return ((both & STREAM_SEEN) != 0 || (any & STREAM_DELIVERED) != 0) &&
+	       (any & (STREAM_FIN_SEEN | STREAM_RST_SEEN)) == 0;
 }
 
 /* The other one of two SYNs was taken after all. What is stored stands behind the wrong one. */

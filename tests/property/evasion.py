@@ -337,6 +337,13 @@ HANDSHAKE_TRICKS = {
 }
 
 
+# Where one side alone is captured: whose, and what is added to it.
+ONE_SIDED_TRICKS = {
+	"another SYN, the client's side alone": (CLIENT, at_once(syn(3 << 30))),
+	"another SYN-ACK, the server's side alone": (SERVER, at_once(syn_ack(3 << 30))),
+}
+
+
 def seen_as(told, true):
 	return all(told[name] == true[name] for name in FIELDS if name != "visibility")
 
@@ -365,14 +372,15 @@ def main():
 				got.setdefault(get(record, "source.port"), []).append(record)
 			return got
 
-		tricks = [(trick, play, 3, None) for trick, play in TRICKS.items()]
-		tricks += [(trick, play, 0, 4) for trick, play in HANDSHAKE_TRICKS.items()]
-		for number, (trick, play, first, last) in enumerate(tricks):
+		tricks = [(trick, play, (CLIENT, SERVER), 3, None) for trick, play in TRICKS.items()]
+		tricks += [(trick, play, (CLIENT, SERVER), 0, 4) for trick, play in HANDSHAKE_TRICKS.items()]
+		tricks += [(trick, play, (side,), 1, None) for trick, (side, play) in ONE_SIDED_TRICKS.items()]
+		for number, (trick, play, sides, first, last) in enumerate(tricks):
 			if options.only not in (None, trick):
 				continue
 			cases, origin = [], {}
 			for name, make in CONVERSATIONS.items():
-				segments = [plain(s) for s in make()]
+				segments = [plain(s) for s in make() if s.side in sides]
 				origin[20000 + len(cases)] = (name, -1)
 				cases.append((20000 + len(cases), segments))
 				for i in range(first, last or len(segments)):
