@@ -19,8 +19,8 @@ static bool is_rival(const struct stream *s, enum side x, uint32_t seq)
 }
 
 /*
- * Of two SYNs of a side one starts it; this one is kept until it has said something. The first
- * that is kept stays: who forges them has seen the true one before.
+ * Of two SYNs of a side one starts it; where the other one would is kept, as long as the side has
+ * not said much. The first that is kept stays: who forges them has seen the true one before.
  */
 static void keep_rival(struct stream_pool *pool, struct stream *s, enum side x, uint32_t start)
 {
@@ -172,12 +172,12 @@ static void open_side(struct stream_pool *pool, struct stream *s, enum side x,
 		      const struct tcp_segment *segment)
 {
 	if (has_flag(s, x, STREAM_SYN_SEEN)) {
+		stream_forget_needs(s, x); /* they were the other one's */
 		if (is_rival(s, x, segment->seq + 1)) {
 			take_rival(pool, s, x);
 			return;
 		}
 		keep_rival(pool, s, x, start_seq(s, x));
-		stream_forget_needs(s, x); /* it was the other one's */
 	}
 	start_at(s, x, segment->seq + 1);
 	clear_flag(s, x, STREAM_EXPECTED | STREAM_SOFT);

@@ -88,8 +88,8 @@ struct half {
 	/* a SYN that contradicts this connection, until a SYN-ACK answers it */
 	bool has_syn;
 	uint32_t syn;
-	/* where another SYN would start the side, while it has said nothing: one of the two is
-	   forged or given up, and what the peer acknowledges tells which */
+	/* where another SYN would start the side: one of the two is forged or given up, and what
+	   the peer acknowledges tells which, or what the side says first */
 	bool has_rival;
 	uint32_t rival;
 };
