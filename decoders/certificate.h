@@ -137,8 +137,9 @@ void certificate_release(const struct certificate_info *info);
  *
  * Names are matched by RFC 6125 6.4 as RFC 9525 narrows it: ASCII case
  * ignored, "*" only as the whole left-most label and for exactly one label;
- * the common name only when there is no dNSName at all. The signature of a
- * self-signed certificate is not judged: nobody relies on it.
+ * the common name only when there is no dNSName at all. The signature is judged
+ * on a self-signed certificate as well: nobody relies on it, but it dates the
+ * software that made it, and who looks for MD5 and SHA-1 looks for those too.
  */
 uint32_t certificate_judge(const struct certificate_info *info, int64_t time_s,
 			   const struct span *names, size_t name_count);

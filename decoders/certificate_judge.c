@@ -80,9 +80,9 @@ uint32_t certificate_judge(const struct certificate_info *info, int64_t time_s,
 	if (!match)
 		problems |= CERTIFICATE_NAME_MISMATCH;
 
-	if (!info->self_signed && info->signature_hash == CERTIFICATE_HASH_OLD)
+	if (info->signature_hash == CERTIFICATE_HASH_OLD)
 		problems |= CERTIFICATE_MD5_SIGNATURE;
-	if (!info->self_signed && info->signature_hash == CERTIFICATE_HASH_SHA1)
+	if (info->signature_hash == CERTIFICATE_HASH_SHA1)
 		problems |= CERTIFICATE_SHA1_SIGNATURE;
 	if (weak_integer_key(info->key) && info->key_bits < STRONG_RSA_BITS)
 		problems |= CERTIFICATE_WEAK_RSA_KEY;
