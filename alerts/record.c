@@ -307,6 +307,9 @@ static const char *key_algorithm(enum certificate_key key)
 	return words[key];
 }
 
+/* Alternative names that are listed: a document has a size, and more are nobody's reading. */
+enum { NAMES_TOLD = 64 };
+
 static void add_certificate(struct json *json, const struct session_tls *tls,
 			    const struct certificate_info *certificate)
 {
@@ -323,7 +326,7 @@ static void add_certificate(struct json *json, const struct session_tls *tls,
 		json_word(json, "public_key_algorithm", key_algorithm(certificate->key));
 		json_u64(json, "public_key_size", certificate->key_bits);
 		json_open_array(json, "alternative_names");
-		for (unsigned i = 0; i < certificate->name_count; i++)
+		for (unsigned i = 0; i < certificate->name_count && i < NAMES_TOLD; i++)
 			json_wire(json, NULL, certificate->names[i]);
 		json_close_array(json);
 		json_close_object(json);

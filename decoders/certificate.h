@@ -49,10 +49,11 @@ enum certificate_problem {
 const char *certificate_problem_word(unsigned bit);
 const char *certificate_problem_meaning(unsigned bit);
 
-#define CERTIFICATE_DER_MAX   65536 /* a larger one is not parsed */
-#define CERTIFICATE_TEXT_MAX  512   /* bytes of subject and of issuer */
-#define CERTIFICATE_NAMES_MAX 64    /* subject alternative names that are kept */
-#define CERTIFICATE_NAME_MAX  255   /* bytes of one name (RFC 1035: 253 and a dot) */
+#define CERTIFICATE_DER_MAX  65536 /* a larger one is not parsed */
+#define CERTIFICATE_TEXT_MAX 512   /* bytes of subject and of issuer */
+/* Subject alternative names that are kept. Public CAs put 100 or 250 into one certificate. */
+#define CERTIFICATE_NAMES_MAX 1000
+#define CERTIFICATE_NAME_MAX  255 /* bytes of one name (RFC 1035: 253 and a dot) */
 
 /* A certificate's facts. Immutable once made; spans point into the same block. */
 struct certificate_info {

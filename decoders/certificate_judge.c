@@ -40,15 +40,14 @@ bool certificate_name_matches(struct span pattern, struct span name)
 		return span_equal_nocase(pattern, name);
 	/* "*" is one whole label, not an empty one, and never of an address. */
 	struct ip_addr addr;
-	if (ip_addr_parse((const char *)name.ptr, name.len, &addr))
-		return false;
 	size_t label = 0;
 	while (label < name.len && name.ptr[label] != '.')
 		label++;
 	struct span parent = span_skip(pattern, 1);
 	/* "*.com" would be every name there is: at least two labels have to stand fast. */
 	return label > 0 && memchr(parent.ptr + 1, '.', parent.len - 1) != NULL &&
-	       span_equal_nocase(parent, span_skip(name, label));
+	       span_equal_nocase(parent, span_skip(name, label)) &&
+	       !ip_addr_parse((const char *)name.ptr, name.len, &addr);
 }
 
 static bool any_name_matches(const struct certificate_info *info, struct span name)

@@ -149,7 +149,10 @@ static void draft_serial(struct certificate_draft *draft, const X509 *certificat
 static void draft_add_name(struct certificate_draft *draft, const uint8_t *bytes, size_t len)
 {
 	struct certificate_info *info = &draft->info;
-	if (len > CERTIFICATE_NAME_MAX || info->name_count == CERTIFICATE_NAMES_MAX) {
+	if (len > CERTIFICATE_NAME_MAX)
+		return; /* no host has such a name */
+	if (info->name_count == CERTIFICATE_NAMES_MAX ||
+	    len > sizeof draft->text - draft->text_len) {
 		info->names_truncated = true;
 		return;
 	}

@@ -16,8 +16,9 @@ struct asn1_string_st;
 /* What one certificate's texts need, collected before the block's size is known. */
 struct certificate_draft {
 	struct certificate_info info;
+	/* Host names are no longer than their DER; of addresses as text, so many have room. */
 	uint8_t text[2 * CERTIFICATE_TEXT_MAX + CERTIFICATE_NAME_MAX + 2 * CERTIFICATE_SERIAL_MAX +
-		     CERTIFICATE_NAMES_MAX * CERTIFICATE_NAME_MAX];
+		     CERTIFICATE_DER_MAX];
 	size_t text_len;
 	struct span names[CERTIFICATE_NAMES_MAX];
 };

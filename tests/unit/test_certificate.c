@@ -139,6 +139,82 @@ Test(certificate, problems)
 	certificate_cache_destroy(cache);
 }
 
+/* Puts the header of an ASN.1 value of more than 255 bytes in front of the len bytes at der. */
+static size_t enclose(uint8_t *der, size_t len, uint8_t tag)
+{
+	const uint8_t header[4] = {tag, 0x82, (uint8_t)(len >> 8), (uint8_t)len};
+	memmove(der + sizeof header, der, len);
+	memcpy(der, header, sizeof header);
+	return len + sizeof header;
+}
+
+/* sample_mail, for count other names: host0000.example.net and so on. */
+static struct span with_names(size_t count)
+{
+	static const uint8_t extensions[] = {0xa3, 0x81, 0x8a, 0x30, 0x81, 0x87};
+	static const uint8_t subject_alternative_name[] = {0x06, 0x03, 0x55, 0x1d, 0x11};
+	struct span sample = der_of(sample_mail);
+	size_t at = 8; /* behind the headers of the certificate and of what is signed of it */
+	while (memcmp(sample.ptr + at, extensions, sizeof extensions) != 0)
+		at++;
+	const struct span signature = span_skip(sample, at + 3 + 0x8a);
+	uint8_t *der = malloc(sample.len + count * 22 + 64);
+	size_t len = 0;
+	for (size_t i = 0; i < count; i++) {
+		char name[24];
+		(void)snprintf(name, sizeof name, "\x82\x14host%04zu.example.net", i % 10000);
+		memcpy(der + len, name, 22);
+		len += 22;
+	}
+	len = enclose(der, enclose(der, len, 0x30), 0x04);
+	memmove(der + sizeof subject_alternative_name, der, len);
+	memcpy(der, subject_alternative_name, sizeof subject_alternative_name);
+	len = enclose(der, len + sizeof subject_alternative_name, 0x30);
+	len = enclose(der, enclose(der, len, 0x30), 0xa3);
+	memmove(der + at - 8, der, len);
+	memcpy(der, sample.ptr + 8, at - 8);
+	len = enclose(der, len + at - 8, 0x30);
+	memcpy(der + len, signature.ptr, signature.len);
+	len = enclose(der, len + signature.len, 0x30);
+	der_free(sample);
+	return span_of(der, len);
+}
+
+/* A public CA puts a hundred names into one certificate: the last one counts like the first. */
+Test(certificate, many_names)
+{
+	static const struct {
+		size_t count;
+		const char *name;
+		uint32_t problems;
+	} table[] = {
+	    {60, "host0059.example.net", 0},
+	    {65, "mail.example.org", CERTIFICATE_NAME_MISMATCH},
+	    {100, "host0099.example.net", 0},
+	    {100, "mail.example.org", CERTIFICATE_NAME_MISMATCH},
+	    {CERTIFICATE_NAMES_MAX, "host0999.example.net", 0},
+	    {CERTIFICATE_NAMES_MAX, "mail.example.org", CERTIFICATE_NAME_MISMATCH},
+	    /* One of those that are not kept may be it. */
+	    {CERTIFICATE_NAMES_MAX + 1, "mail.example.org", 0},
+	};
+	struct budget budget;
+	budget_init(&budget, BUDGET);
+	struct certificate_cache *cache = certificate_cache_create(&budget, NULL, 4);
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		uint8_t sha256[DIGEST_SHA256_SIZE];
+		const struct span der = with_names(table[i].count);
+		const struct certificate_info *info = certificate_cache_get(cache, der, sha256);
+		der_free(der);
+		cr_assert_not_null(info, "%zu", i);
+		const struct span name = span_str(table[i].name);
+		const uint32_t problems = certificate_judge(info, SAMPLES_FROM, &name, 1);
+		cr_expect_eq(problems, table[i].problems, "%zu: %x", i, problems);
+		certificate_release(info);
+	}
+	certificate_cache_destroy(cache);
+	cr_expect_eq(budget.used, 0);
+}
+
 /* RFC 6125 6.4.3 and RFC 9525 6.3. */
 Test(certificate, names)
 {
