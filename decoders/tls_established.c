@@ -28,13 +28,19 @@ bool tls_rolled_back(const struct tls_facts *facts)
 	}
 }
 
+/* What a server can have chosen of what the client offered. */
+bool tls_may_be_1_3(const struct tls_facts *facts)
+{
+	return facts->offered_version >= TLS_VERSION_1_3 || facts->offered_draft;
+}
+
 /* Whether the side's own traffic shows that it holds the keys. */
 static bool side_protected(const struct tls_facts *facts, enum side side)
 {
 	if (facts->version == 0) {
 		/* The ServerHello was not seen: either version's proof will do. */
 		if (facts->protected_after_ccs[side] > 0 && facts->offered_version != 0 &&
-		    facts->offered_version < TLS_VERSION_1_3)
+		    !tls_may_be_1_3(facts))
 			return true;
 		return facts->protected_records[side] > 1 ||
 		       (facts->protected_records[side] == 1 &&

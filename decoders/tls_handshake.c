@@ -270,7 +270,7 @@ static void read_body(struct tls_conversation *conversation, struct budget *budg
 	switch (s->record_type) {
 	case RECORD_HANDSHAKE:
 		if (cipher_on(&conversation->facts, side) && s->record_left == s->record_len) {
-			if (conversation->facts.offered_version < TLS_VERSION_1_3 ||
+			if (!tls_may_be_1_3(&conversation->facts) ||
 			    bytes->ptr[0] != MESSAGE_CLIENT_HELLO) {
 				s->skip_record = true;
 				count_protected(conversation, side, step);

@@ -60,7 +60,9 @@ struct tls_facts {
 					    nothing (RFC 8446 4.2.10) */
 	bool encrypted_hello;            /* ECH was offered, perhaps as GREASE: the SNI is outer */
 	uint8_t sentinel;                /* enum tls_sentinel */
-	uint16_t offered_version;        /* highest that the client offered */
+	bool offered_draft;              /* a draft of TLS 1.3, which the server may not speak */
+	uint16_t offered_version;        /* highest that the client offered; a draft counts as
+					    TLS 1.3 once the server chose one */
 	uint16_t version;                /* chosen; drafts of TLS 1.3 count as TLS 1.3 */
 	uint16_t suite;   /* chosen; of SSL 2.0 the first byte of the server's first spec */
 	uint16_t group;   /* named group of the key exchange (RFC 8422, 8446) */

@@ -7,10 +7,21 @@ bool tls_is_grease(uint16_t value)
 	return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
 }
 
-/* Drafts of TLS 1.3 (0x7fNN) are it. */
+static bool is_draft(uint16_t wire)
+{
+	return wire >> 8 == 0x7f;
+}
+
+/* What a server chose: drafts of TLS 1.3 (0x7fNN) are it. */
 static uint16_t version_of(uint16_t wire)
 {
-	return wire >> 8 == 0x7f ? TLS_VERSION_1_3 : wire;
+	return is_draft(wire) ? TLS_VERSION_1_3 : wire;
+}
+
+/* TLS 1.3 is offered by supported_versions alone, whatever this field says (RFC 8446 4.2.1). */
+static uint16_t legacy_offer(uint16_t wire)
+{
+	return wire < TLS_VERSION_1_2 ? wire : TLS_VERSION_1_2;
 }
 
 static struct span server_name_of(struct span extension)
@@ -33,15 +44,17 @@ static struct span first_protocol_of(struct span extension)
 	return cursor_take(&list, cursor_u8(&list));
 }
 
-static uint16_t highest_version_of(struct span extension)
+/* The highest of the versions that there are; *draft: a draft is among them. 0: none. */
+static uint16_t highest_version_of(struct span extension, bool *draft)
 {
 	struct cursor c = cursor_of(extension);
 	struct cursor list = cursor_sub(&c, cursor_u8(&c));
 	uint16_t highest = 0;
 	while (!list.failed && list.left >= 2) {
 		uint16_t wire = cursor_u16(&list);
-		if (!tls_is_grease(wire) && version_of(wire) > highest)
-			highest = version_of(wire);
+		if (wire > highest && wire <= TLS_VERSION_1_3)
+			highest = wire;
+		*draft = *draft || is_draft(wire);
 	}
 	return highest;
 }
@@ -92,7 +105,7 @@ bool tls_read_client_hello(struct span message, struct tls_hello *hello, struct 
 		return false;
 
 	uint16_t highest = 0;
-	bool early_data = false, encrypted_hello = false;
+	bool draft = false, early_data = false, encrypted_hello = false;
 	struct cursor extensions = cursor_of(hello->extensions);
 	while (extensions.left > 0) {
 		uint16_t type = cursor_u16(&extensions);
@@ -107,7 +120,7 @@ bool tls_read_client_hello(struct span message, struct tls_hello *hello, struct 
 			hello->alpn = first_protocol_of(body);
 			break;
 		case EXTENSION_SUPPORTED_VERSIONS:
-			highest = highest_version_of(body);
+			highest = highest_version_of(body, &draft);
 			break;
 		case EXTENSION_EARLY_DATA:
 			early_data = true;
@@ -121,7 +134,9 @@ bool tls_read_client_hello(struct span message, struct tls_hello *hello, struct 
 	}
 	if (!facts->client_hello) {
 		/* The second hello, after a HelloRetryRequest, offers no more than the first. */
-		facts->offered_version = highest != 0 ? highest : hello->legacy_version;
+		facts->offered_version =
+		    highest != 0 ? highest : legacy_offer(hello->legacy_version);
+		facts->offered_draft = draft;
 		facts->fallback_scsv = suites_have(hello, SUITE_FALLBACK_SCSV);
 		facts->early_data = early_data;
 		facts->encrypted_hello = encrypted_hello;
@@ -161,7 +176,7 @@ bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct 
 	if (!read_extension_block(&c, hello))
 		return false;
 
-	uint16_t version = version_of(hello->legacy_version), group = 0;
+	uint16_t chosen = hello->legacy_version, group = 0;
 	bool psk = false;
 	struct cursor extensions = cursor_of(hello->extensions);
 	while (extensions.left > 0) {
@@ -172,7 +187,7 @@ bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct 
 			return false;
 		switch (type) {
 		case EXTENSION_SUPPORTED_VERSIONS:
-			version = version_of(cursor_u16(&field));
+			chosen = cursor_u16(&field);
 			break;
 		case EXTENSION_KEY_SHARE:
 			group = cursor_u16(&field);
@@ -187,9 +202,12 @@ bool tls_read_server_hello(struct span message, struct tls_hello *hello, struct 
 			break;
 		}
 	}
+	const uint16_t version = version_of(chosen);
 	if (version < TLS_VERSION_SSL3 || version > TLS_VERSION_1_3)
 		return false;
 	facts->version = version;
+	if (is_draft(chosen) && facts->offered_draft)
+		facts->offered_version = TLS_VERSION_1_3; /* this server speaks it */
 	facts->suite = hello->suite;
 	facts->group = group;
 	if (memcmp(hello->random.ptr, retry_random, RANDOM_LEN) == 0) {
@@ -218,7 +236,7 @@ bool tls_read_sslv2_client_hello(struct span message, struct tls_hello *hello,
 	if (c.failed || suites_len < 3 || suites_len % 3 != 0)
 		return false;
 	facts->client_hello = true;
-	facts->offered_version = hello->legacy_version;
+	facts->offered_version = legacy_offer(hello->legacy_version);
 	facts->fallback_scsv = suites_have(hello, SUITE_FALLBACK_SCSV);
 	return true;
 }

@@ -78,4 +78,8 @@ bool tls_read_sslv2_server_hello(struct span message, struct tls_hello *hello,
 bool tls_read_chain(struct span message, struct tls_step *step);
 void tls_read_key_exchange(struct span message, struct tls_facts *facts);
 
+/* ---- tls_established.c ---- */
+
+bool tls_may_be_1_3(const struct tls_facts *facts);
+
 #endif

@@ -4,6 +4,7 @@
 #include "tls_samples.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { BUDGET = 1 << 20, FLIGHT_MAX = 4096, CHAIN_LEAF = 512 };
@@ -409,6 +410,83 @@ Test(tls_handshake, sentinel_is_proof_only_against_a_better_offer)
 		cr_expect_eq(tls_rolled_back(&script.conversation.facts), table[i].proof, "%zu", i);
 		script_end(&script);
 	}
+}
+
+/* A ClientHello of a legacy_version, with supported_versions (hex, its type and lengths too). */
+static void say_client_hello(struct script *script, const char *version, const char *extension)
+{
+	char hex[256];
+	const size_t extensions = strlen(extension) / 2, body = 2 + 32 + 1 + 4 + 2 + 2 + extensions;
+	(void)snprintf(hex, sizeof hex, "160301%04zx01%06zx%s%064d00%s0100%04zx%s", 4 + body, body,
+		       version, 0, "0002c02f", extensions, extension);
+	script_hex(script, SIDE_CLIENT, hex);
+}
+
+/*
+ * Only a server that understood an offer of TLS 1.3 can have been kept from taking it: not
+ * what legacy_version says (RFC 8446 4.2.1), and no draft, which a server may not speak.
+ */
+Test(tls_handshake, what_counts_as_an_offer_of_tls13)
+{
+	static const struct {
+		const char *version, *extension;
+		uint16_t offered;
+	} table[] = {
+	    {"0303", "002b0003020304", TLS_VERSION_1_3},
+	    {"0303", "002b0005040a0a0304", TLS_VERSION_1_3},
+	    {"0303", "002b0005047f1c0304", TLS_VERSION_1_3},
+	    {"0303", "002b0005047f1c0303", TLS_VERSION_1_2},
+	    {"0303", "002b0003027f1c", TLS_VERSION_1_2},
+	    {"0303", "002b00050403050303", TLS_VERSION_1_2},
+	    {"0303", "", TLS_VERSION_1_2},
+	    {"0304", "", TLS_VERSION_1_2},
+	    {"03ff", "", TLS_VERSION_1_2},
+	    {"0302", "", TLS_VERSION_1_1},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct script script;
+		uint8_t bytes[FLIGHT_MAX];
+		script_begin(&script);
+		say_client_hello(&script, table[i].version, table[i].extension);
+		cr_expect_eq(script.told.kinds[TLS_STEP_CLIENT_HELLO], 1, "%zu", i);
+		cr_expect_eq(script.conversation.facts.offered_version, table[i].offered, "%zu", i);
+		const size_t len =
+		    from_hex(samples[SAMPLE_TLS12_FULL].flights[1].hex, bytes, sizeof bytes);
+		memcpy(bytes + 5 + 4 + 2 + 24, "DOWNGRD\x01", 8);
+		script_say(&script, SIDE_SERVER, bytes, len);
+		cr_expect_eq(tls_rolled_back(&script.conversation.facts),
+			     table[i].offered == TLS_VERSION_1_3, "%zu", i);
+		script_end(&script);
+	}
+}
+
+/* A draft that the server chose as well was an offer, and all of TLS 1.3's rules hold. */
+Test(tls_handshake, draft_of_tls13_that_is_chosen)
+{
+	struct script script;
+	script_begin(&script);
+	say_client_hello(&script, "0303", "002b0005047f1c0303");
+	script_hex(&script, SIDE_SERVER,
+		   "160303003202"
+		   "00002e0303"
+		   "0000000000000000000000000000000000000000000000000000000000000000"
+		   "00130100"
+		   "0006002b00027f1c");
+	cr_expect_eq(script.conversation.facts.version, TLS_VERSION_1_3);
+	cr_expect_eq(script.conversation.facts.offered_version, TLS_VERSION_1_3);
+	say_record(&script, SIDE_SERVER, 23, 40);
+	say_record(&script, SIDE_CLIENT, 23, 40);
+	cr_expect_eq(script_established(&script, false), TRI_TRUE);
+	script_end(&script);
+
+	/* The ServerHello was missed: it may have been one of TLS 1.3. */
+	script_begin(&script);
+	say_client_hello(&script, "0303", "002b0005047f1c0303");
+	tls_gap(&script.conversation, &script.budget, SIDE_SERVER, 0);
+	script_hex(&script, SIDE_CLIENT, "140303000101");
+	say_record(&script, SIDE_CLIENT, 23, TLS_ALERT_RECORD_LEN);
+	cr_expect_eq(script_established(&script, true), TRI_UNKNOWN);
+	script_end(&script);
 }
 
 Test(tls_handshake, sslv2_hellos)
