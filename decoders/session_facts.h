@@ -111,7 +111,8 @@ struct session_tls {
 	    offered_version; /* highest version the client offered, as on the wire (0x0304 ...) */
 	uint16_t version;    /* negotiated, 0: none; 0x0002 is SSL 2.0 */
 	uint16_t suite;      /* negotiated cipher suite */
-	uint8_t alert_level[2]; /* first clear alert of each side (enum side); 0: none */
+	uint8_t alert_level[2]; /* first clear alert of each side (enum side), or its first fatal
+				   one; 0: none */
 	uint8_t alert_description[2];
 	uint8_t ja3[16], ja3s[16];  /* MD5 digests */
 	uint8_t hello_random[2][8]; /* eight bytes of each hello's random, by enum side: the same

@@ -87,6 +87,8 @@ static void begin_record(struct tls_conversation *conversation, struct budget *b
 	conversation->flight_began = true;
 	if (s->confidence < CONFIDENT)
 		s->confidence++;
+	if (s->record_type != RECORD_ALERT || s->doubtful)
+		s->alert_level = 0; /* the other half of an alert comes at once, or never */
 
 	if (s->record_type != RECORD_HANDSHAKE && s->buffer_len > 0) {
 		/* RFC 8446 5.1: a message's records must not be interleaved with others. */
@@ -130,11 +132,14 @@ static void begin_record(struct tls_conversation *conversation, struct budget *b
 }
 
 static void read_change_cipher_spec(struct tls_conversation *conversation, enum side side,
-				    struct tls_step *step)
+				    struct span *bytes, struct tls_step *step)
 {
 	struct tls_facts *facts = &conversation->facts;
-	const struct tls_side *s = &conversation->side[side];
-	if (s->record_len != 1 || s->header[0] != 1) {
+	struct tls_side *s = &conversation->side[side];
+	const bool valid = s->record_len == 1 && bytes->ptr[0] == 1;
+	s->skip_record = true;
+	tls_consume(s, bytes, step, 1);
+	if (!valid) {
 		if (!s->doubtful)
 			tls_tell_malformed(conversation, side, step);
 		return;
@@ -147,54 +152,65 @@ static void read_change_cipher_spec(struct tls_conversation *conversation, enum 
 		facts->resumed = true;
 }
 
-static void read_alert(struct tls_conversation *conversation, enum side side, struct tls_step *step)
+/* Of a side's alerts the first fatal one is kept, which ends TLS; until then the first. */
+static bool alert_counts_more(const struct tls_facts *facts, enum side side, uint8_t level)
+{
+	return facts->alert_level[side] == 0 ||
+	       (level == TLS_ALERT_FATAL && facts->alert_level[side] != TLS_ALERT_FATAL &&
+		facts->alert_description[side] != TLS_ALERT_INAPPROPRIATE_FALLBACK);
+}
+
+static void note_alert(struct tls_conversation *conversation, enum side side, uint8_t level,
+		       uint8_t description, struct tls_step *step)
 {
 	struct tls_facts *facts = &conversation->facts;
-	const struct tls_side *s = &conversation->side[side];
 	step->kind = TLS_STEP_ALERT;
-	step->alert_level = s->header[0];
-	step->alert_description = s->header[1];
-	if (facts->alert_level[side] == 0) {
-		facts->alert_level[side] = step->alert_level;
-		facts->alert_description[side] = step->alert_description;
+	step->alert_level = level;
+	step->alert_description = description;
+	if (alert_counts_more(facts, side, level)) {
+		facts->alert_level[side] = level;
+		facts->alert_description[side] = description;
 	}
-	if (step->alert_level == TLS_ALERT_FATAL && facts->protected_records[side] == 0)
+	if (level == TLS_ALERT_FATAL && facts->protected_records[side] == 0)
 		facts->fatal[side] = true;
 }
 
+static bool is_alert_level(uint8_t level)
+{
+	return level == TLS_ALERT_WARNING || level == TLS_ALERT_FATAL;
+}
+
 /*
- * Small bodies are collected in the header's own bytes, which are free by
- * then: one byte of a ChangeCipherSpec, two of an alert.
+ * Two bytes are an alert. Up to TLS 1.2 a record may hold several, and half a one (RFC 5246
+ * 6.2.1); in TLS 1.3 it may not (RFC 8446 5.1), but nobody has said yet which it is.
  */
-static void read_small_body(struct tls_conversation *conversation, enum side side,
-			    struct span *bytes, struct tls_step *step)
+static void read_alerts(struct tls_conversation *conversation, enum side side, struct span *bytes,
+			struct tls_step *step)
 {
 	struct tls_side *s = &conversation->side[side];
-	bool alert = s->record_type == RECORD_ALERT;
-	if (alert && s->record_len != 2) {
-		/* No clear alert. After a gap the ChangeCipherSpec may have been missed. */
+	/* After a gap it may be ciphertext, the ChangeCipherSpec having been missed. */
+	if (s->doubtful && s->record_len != ALERT_LEN) {
 		s->skip_record = true;
-		if (s->doubtful)
-			count_protected(conversation, side, step);
-		else
-			tls_tell_malformed(conversation, side, step);
+		count_protected(conversation, side, step);
 		return;
 	}
-	if (!alert && s->record_len != 1) {
-		s->skip_record = true;
-		read_change_cipher_spec(conversation, side, step);
-		return;
-	}
-	while (bytes->len > 0 && s->record_left > 0) {
-		s->header[s->record_len - s->record_left] = bytes->ptr[0];
+	while (bytes->len > 0 && s->record_left > 0 && step->kind == TLS_STEP_NOTHING) {
+		const uint8_t byte = bytes->ptr[0];
+		if (s->record_len > ALERTS_LEN_MAX ||
+		    (s->alert_level == 0 && !is_alert_level(byte))) {
+			s->skip_record = true;
+			if (!s->doubtful)
+				tls_tell_malformed(conversation, side, step);
+			return;
+		}
 		tls_consume(s, bytes, step, 1);
+		if (s->alert_level == 0) {
+			s->alert_level = byte;
+			continue;
+		}
+		note_alert(conversation, side, s->alert_level, byte, step);
+		s->alert_level = 0;
 	}
-	if (s->record_left > 0)
-		return;
-	if (alert)
-		read_alert(conversation, side, step);
-	else
-		read_change_cipher_spec(conversation, side, step);
 }
 
 /* Enters an SSL 2.0 record of one hello; two of its bytes count as header. */
@@ -281,8 +297,10 @@ static void read_body(struct tls_conversation *conversation, struct budget *budg
 		tls_read_handshake(conversation, budget, side, bytes, step);
 		return;
 	case RECORD_CHANGE_CIPHER_SPEC:
+		read_change_cipher_spec(conversation, side, bytes, step);
+		return;
 	case RECORD_ALERT:
-		read_small_body(conversation, side, bytes, step);
+		read_alerts(conversation, side, bytes, step);
 		return;
 	default:
 		s->skip_record = true;

@@ -29,7 +29,8 @@
 #define TLS_VERSION_1_2                  0x0303
 #define TLS_VERSION_1_3                  0x0304
 
-#define TLS_ALERT_FATAL                  2  /* AlertLevel (RFC 5246 7.2) */
+#define TLS_ALERT_WARNING                1 /* AlertLevel (RFC 5246 7.2) */
+#define TLS_ALERT_FATAL                  2
 #define TLS_ALERT_INAPPROPRIATE_FALLBACK 86 /* RFC 7507 */
 
 /* A handshake message larger than this is passed over, and counted as not seen. */
@@ -71,7 +72,7 @@ struct tls_facts {
 	uint8_t protected_records[2];    /* up to TLS_PROTECTED_MAX; early data is not counted */
 	uint8_t protected_after_ccs[2];  /* of those, after the side's ChangeCipherSpec */
 	bool change_cipher_spec[2];
-	uint8_t alert_level[2]; /* first clear alert */
+	uint8_t alert_level[2]; /* first clear alert; one that is fatal replaces a warning */
 	uint8_t alert_description[2];
 	bool fatal[2];     /* a clear alert of level fatal, before the side was protected */
 	bool plaintext[2]; /* bytes that cannot begin a record */
@@ -139,7 +140,8 @@ struct tls_side {
 	uint8_t reading; /* enum tls_reading */
 	uint8_t header[5], header_len;
 	uint8_t record_type;
-	bool skip_record; /* the rest of the record needs no look */
+	uint8_t alert_level; /* of an alert whose second byte is still to come; 0: none */
+	bool skip_record;    /* the rest of the record needs no look */
 	bool sslv2_record;
 	bool buffer_told;   /* the buffer's message was told and goes with the next feed */
 	bool doubtful;      /* after a gap: a message may begin anywhere */

@@ -43,6 +43,8 @@ enum {
 	SUITE_FALLBACK_SCSV = 0x5600,
 	CURVE_TYPE_NAMED = 3,
 	HEADER_LEN = 5,
+	ALERT_LEN = 2,
+	ALERTS_LEN_MAX = 16, /* of a record: nobody has so much to say in the clear */
 	MESSAGE_HEADER_LEN = 4,
 	RANDOM_LEN = 32,
 	/* 2^14 and what RFC 5246 6.2.3 lets compression and encryption add. */

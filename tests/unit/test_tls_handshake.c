@@ -324,7 +324,9 @@ Test(tls_handshake, broken_records_and_messages)
 	    {"record above 2^14 + 2048", "1603014801"},
 	    {"change cipher spec of two bytes", "14030100020101"},
 	    {"change cipher spec of another value", "140301000102"},
-	    {"alert of three bytes", "1503010003020000"},
+	    {"alert and a half that is none", "1503010003020000"},
+	    {"alert of no level", "15030100020302"},
+	    {"more alerts than anyone sends", "1503010014"},
 	    {"hello without suites",
 	     "160301002b0100002703030000000000000000000000000000000000000000"
 	     "00000000000000000000000000000000010000"},
@@ -341,6 +343,53 @@ Test(tls_handshake, broken_records_and_messages)
 		cr_expect(script.conversation.facts.malformed[SIDE_CLIENT], "%s", table[i].what);
 		cr_expect_eq(script_established(&script, true), TRI_FALSE, "%s", table[i].what);
 		script_end(&script);
+	}
+}
+
+/* What is kept of a server's alerts, byte by byte too; RFC 5246 6.2.1. */
+Test(tls_handshake, alerts_in_records)
+{
+	static const struct {
+		const char *hex;
+		unsigned told;
+		uint8_t level, description;
+	} table[] = {
+	    {"15030100020228", 1, 2, 40},
+	    {"15030100020170", 1, 1, 112},
+	    {"15030100020170"
+	     "15030100020256",
+	     2, 2, 86},
+	    {"150301000401700256", 2, 2, 86},
+	    {"150301000102"
+	     "150301000156",
+	     1, 2, 86},
+	    {"1503010003017002"
+	     "150301000156",
+	     2, 2, 86},
+	    {"15030100020228"
+	     "15030100020256",
+	     2, 2, 40},
+	    {"15030100020156"
+	     "15030100020228",
+	     2, 1, 86},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		for (unsigned bytewise = 0; bytewise < 2; bytewise++) {
+			struct script script;
+			uint8_t bytes[32];
+			const size_t len = from_hex(table[i].hex, bytes, sizeof bytes);
+			script_begin(&script);
+			script_sample(&script, SAMPLE_TLS12_FULL, 1);
+			for (size_t at = 0; at < len; at += bytewise ? 1 : len)
+				script_say(&script, SIDE_SERVER, bytes + at, bytewise ? 1 : len);
+			const struct tls_facts *facts = &script.conversation.facts;
+			cr_expect_eq(script.told.kinds[TLS_STEP_ALERT], table[i].told, "%zu", i);
+			cr_expect_eq(facts->alert_level[SIDE_SERVER], table[i].level, "%zu", i);
+			cr_expect_eq(facts->alert_description[SIDE_SERVER], table[i].description,
+				     "%zu", i);
+			cr_expect(!facts->malformed[SIDE_SERVER], "%zu", i);
+			script_end(&script);
+		}
 	}
 }
 
