@@ -115,6 +115,8 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 	struct session_facts *f = &s->facts;
 	const struct tls_facts *tls = &s->tls->facts;
 	bool up = f->tls.established == TRI_TRUE;
+	/* A fatal alert ended TLS (RFC 5246 7.2.2): what follows it stands for no record. */
+	bool given_up = tls->fatal[SIDE_CLIENT] || tls->fatal[SIDE_SERVER];
 
 	if (f->implicit_tls && !tls->client_hello && !tls->server_hello) {
 		f->implicit_tls = false;
@@ -136,7 +138,7 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 		} else if (go && side == SIDE_CLIENT) {
 			fail(s, TLS_FAILURE_CLIENT_PLAINTEXT);
 		}
-	} else {
+	} else if (up || !given_up) {
 		f->plaintext_in_tls_side = side;
 		f->plaintext_in_tls_reply =
 		    side == SIDE_SERVER && smtp_may_be_reply(span_head(bytes, 4));
