@@ -2,7 +2,7 @@
 /* A session's TLS part: from the 220 to STARTTLS, or from the first byte, on. */
 #include "decoders/session_internal.h"
 
-/* Content types and versions of a record header (RFC 8446 5.1). */
+/* Content types of a record header, and versions but of a hello's (RFC 8446 5.1). */
 bool session_looks_like_tls(struct span bytes)
 {
 	if (bytes.len == 0)
@@ -11,7 +11,7 @@ bool session_looks_like_tls(struct span bytes)
 		return false;
 	if (bytes.len > 1 && bytes.ptr[1] != 3)
 		return false;
-	if (bytes.len > 2 && bytes.ptr[2] > 4)
+	if (bytes.len > 2 && bytes.ptr[2] > 4 && bytes.ptr[0] != 22)
 		return false;
 	if (bytes.len > 4) {
 		unsigned len = (unsigned)bytes.ptr[3] << 8 | bytes.ptr[4];

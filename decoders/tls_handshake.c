@@ -18,20 +18,33 @@ void tls_conversation_free(struct tls_conversation *conversation, struct budget 
 
 enum header_check { HEADER_OK, HEADER_MORE, HEADER_SSLV2, HEADER_PLAINTEXT, HEADER_MALFORMED };
 
+/*
+ * What a side's first header may be that no later one is. The version of a hello's record means
+ * nothing (RFC 5246 E.1, RFC 8446 5.1); those behind it are held to one that there is.
+ */
+struct first_header {
+	bool any_version;
+	bool sslv2;
+	uint8_t sslv2_type; /* the message of SSL 2.0 that it begins */
+};
+
+static const struct first_header not_the_first = {.any_version = false};
+
 /* Judges the first n bytes of a header as soon as they can be judged. */
-static enum header_check check_header(const uint8_t *header, size_t n, bool sslv2_possible,
-				      uint8_t sslv2_type)
+static enum header_check check_header(const uint8_t *header, size_t n,
+				      const struct first_header *first)
 {
 	if (n == 0)
 		return HEADER_MORE;
 	if (header[0] < RECORD_CHANGE_CIPHER_SPEC || header[0] > RECORD_HEARTBEAT) {
-		if (!sslv2_possible || header[0] < 0x80)
+		if (!first->sslv2 || header[0] < 0x80)
 			return HEADER_PLAINTEXT;
-		if (n >= 3 && header[2] != sslv2_type)
+		if (n >= 3 && header[2] != first->sslv2_type)
 			return HEADER_MALFORMED;
 		return n < HEADER_LEN ? HEADER_MORE : HEADER_SSLV2;
 	}
-	if ((n >= 2 && header[1] != 3) || (n >= 3 && header[2] > 4))
+	const bool any_version = first->any_version && header[0] == RECORD_HANDSHAKE;
+	if ((n >= 2 && header[1] != 3) || (n >= 3 && header[2] > 4 && !any_version))
 		return HEADER_MALFORMED;
 	if (n < HEADER_LEN)
 		return HEADER_MORE;
@@ -325,11 +338,11 @@ static void find_header(struct tls_side *side, struct span *bytes, struct tls_st
 {
 	for (size_t at = 0; at + HEADER_LEN <= bytes->len; at++) {
 		const uint8_t *header = bytes->ptr + at;
-		if (check_header(header, HEADER_LEN, false, 0) != HEADER_OK)
+		if (check_header(header, HEADER_LEN, &not_the_first) != HEADER_OK)
 			continue;
 		size_t next = at + HEADER_LEN + ((size_t)header[3] << 8 | header[4]);
-		if (next < bytes->len &&
-		    check_header(bytes->ptr + next, bytes->len - next, false, 0) >= HEADER_SSLV2)
+		if (next < bytes->len && check_header(bytes->ptr + next, bytes->len - next,
+						      &not_the_first) >= HEADER_SSLV2)
 			continue;
 		*bytes = span_skip(*bytes, at);
 		step->consumed += at;
@@ -345,17 +358,20 @@ static void read_header(struct tls_conversation *conversation, struct budget *bu
 {
 	struct tls_side *s = &conversation->side[side];
 	struct tls_facts *facts = &conversation->facts;
-	/* SSL 2.0 is a client's first record, and a server's answer to one. */
-	bool sslv2_possible = side == SIDE_CLIENT ? !conversation->flight_began
-						  : !facts->server_hello && s->record_type == 0;
-	uint8_t sslv2_type = side == SIDE_CLIENT ? SSL2_CLIENT_HELLO : SSL2_SERVER_HELLO;
+	const bool client = side == SIDE_CLIENT;
+	const struct first_header first = {
+	    .any_version = s->record_type == 0 && !s->doubtful,
+	    /* SSL 2.0 is a client's first record, and a server's answer to one. */
+	    .sslv2 =
+		client ? !conversation->flight_began : !facts->server_hello && s->record_type == 0,
+	    .sslv2_type = client ? SSL2_CLIENT_HELLO : SSL2_SERVER_HELLO,
+	};
 
 	size_t fresh = HEADER_LEN - s->header_len;
 	if (fresh > bytes->len)
 		fresh = bytes->len;
 	memcpy(s->header + s->header_len, bytes->ptr, fresh);
-	enum header_check check =
-	    check_header(s->header, s->header_len + fresh, sslv2_possible, sslv2_type);
+	enum header_check check = check_header(s->header, s->header_len + fresh, &first);
 	if (check >= HEADER_PLAINTEXT && s->confidence < CONFIDENT) {
 		lose_track(s, budget); /* it was chance: look further behind this byte */
 		step->consumed += 1;
@@ -467,7 +483,7 @@ bool tls_settled(const struct tls_conversation *conversation, enum side side)
 bool tls_application_data(struct span bytes, uint64_t *beyond)
 {
 	while (bytes.len >= HEADER_LEN && bytes.ptr[0] == RECORD_APPLICATION_DATA &&
-	       check_header(bytes.ptr, HEADER_LEN, false, 0) == HEADER_OK) {
+	       check_header(bytes.ptr, HEADER_LEN, &not_the_first) == HEADER_OK) {
 		const size_t record = HEADER_LEN + bytes_u16(bytes.ptr + 3);
 		if (record >= bytes.len) {
 			*beyond = record - bytes.len;

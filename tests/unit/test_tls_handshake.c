@@ -319,7 +319,8 @@ Test(tls_handshake, broken_records_and_messages)
 		const char *what, *hex;
 	} table[] = {
 	    {"version", "160500"},
-	    {"version of the future", "160305"},
+	    {"version of the future, and no hello", "170305"},
+	    {"version of the future, behind the hello's record", "1603010004000000001603ff"},
 	    {"empty handshake record", "1603010000"},
 	    {"record above 2^14 + 2048", "1603014801"},
 	    {"change cipher spec of two bytes", "14030100020101"},
