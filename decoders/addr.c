@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decoders/addr.h"
 
+#include "decoders/span.h"
+
 #include <string.h>
 
 static size_t put_decimal(char *text, unsigned value)
@@ -180,6 +182,25 @@ bool ip_addr_parse(const char *text, size_t len, struct ip_addr *addr)
 	memset(parsed.bytes, 0, sizeof parsed.bytes);
 	parsed.version = 6;
 	if (!parse_ipv6(text, len, parsed.bytes))
+		return false;
+	*addr = parsed;
+	return true;
+}
+
+bool ip_addr_parse_literal(const char *text, size_t len, struct ip_addr *addr)
+{
+	static const char tag[5] = {'I', 'P', 'V', '6', ':'};
+	if (len < 2 || text[0] != '[' || text[len - 1] != ']')
+		return ip_addr_parse(text, len, addr);
+	text++;
+	len -= 2;
+	size_t same = 0;
+	while (same < sizeof tag && same < len && ascii_upper((uint8_t)text[same]) == tag[same])
+		same++;
+	if (same < sizeof tag)
+		return ip_addr_parse(text, len, addr);
+	struct ip_addr parsed;
+	if (!ip_addr_parse(text + same, len - same, &parsed) || parsed.version != 6)
 		return false;
 	*addr = parsed;
 	return true;

@@ -27,6 +27,12 @@ size_t ip_addr_text(const struct ip_addr *addr, char text[IP_ADDR_TEXT]);
 /* Reads the text forms above. False when text is neither; *addr is then untouched. */
 bool ip_addr_parse(const char *text, size_t len, struct ip_addr *addr);
 
+/*
+ * Reads an address as it stands, or the literal that mail writes in place of a host name:
+ * "[192.0.2.25]", "[IPv6:2001:db8::25]" (RFC 5321 4.1.3), the latter without its tag too.
+ */
+bool ip_addr_parse_literal(const char *text, size_t len, struct ip_addr *addr);
+
 bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b);
 
 /* <0, 0, >0: by version, then by bytes. */

@@ -134,7 +134,9 @@ void certificate_release(const struct certificate_info *info);
  * The problems that the certificate itself shows at a packet's time (seconds
  * since 1970-01-01 UTC). names are those by which the client may know the
  * server: the SNI alone if there is one, otherwise the host names that the
- * server gave; none: the name is not judged. One match is enough.
+ * server gave; none: the name is not judged. One match is enough. An address,
+ * as a literal too, is compared with the certificate's addresses; where it has
+ * none, it is not judged by that.
  *
  * Names are matched by RFC 6125 6.4 as RFC 9525 narrows it: ASCII case
  * ignored, "*" only as the whole left-most label and for exactly one label;

@@ -58,6 +58,36 @@ static bool any_name_matches(const struct certificate_info *info, struct span na
 	return !info->has_dns_name && certificate_name_matches(info->common_name, name);
 }
 
+static bool has_address(const struct certificate_info *info)
+{
+	struct ip_addr addr;
+	for (unsigned i = 0; i < info->name_count; i++)
+		if (ip_addr_parse((const char *)info->names[i].ptr, info->names[i].len, &addr))
+			return true;
+	return false;
+}
+
+/* An address is compared where the certificate has some: hardly any has. */
+static bool names_mismatch(const struct certificate_info *info, const struct span *names,
+			   size_t count)
+{
+	bool judged = false;
+	if (info->names_truncated)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct span name = names[i];
+		struct ip_addr addr;
+		char text[IP_ADDR_TEXT];
+		bool literal = ip_addr_parse_literal((const char *)name.ptr, name.len, &addr);
+		if (literal)
+			name = span_of(text, ip_addr_text(&addr, text));
+		if (any_name_matches(info, name))
+			return false;
+		judged = judged || !literal || has_address(info);
+	}
+	return judged;
+}
+
 static bool weak_integer_key(enum certificate_key key)
 {
 	return key == CERTIFICATE_KEY_RSA || key == CERTIFICATE_KEY_DSA ||
@@ -73,10 +103,7 @@ uint32_t certificate_judge(const struct certificate_info *info, int64_t time_s,
 	if (time_s < info->not_before)
 		problems |= CERTIFICATE_NOT_YET_VALID;
 
-	bool match = name_count == 0 || info->names_truncated;
-	for (size_t i = 0; i < name_count && !match; i++)
-		match = any_name_matches(info, names[i]);
-	if (!match)
+	if (names_mismatch(info, names, name_count))
 		problems |= CERTIFICATE_NAME_MISMATCH;
 
 	if (info->signature_hash == CERTIFICATE_HASH_OLD)

@@ -237,16 +237,20 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 	    certificate_cache_get(p->certificates, chain[0], tls->certificate_sha256);
 	tls->chain_len = (uint8_t)found->chain_len;
 	if (info != NULL) {
-		struct span names[2];
+		struct span names[3];
 		size_t names_len = 0;
 		struct span sni = session_facts_text(&session->facts, TEXT_SNI);
 		struct span host = session_facts_text(&session->facts, TEXT_SERVER_NAME);
 		struct span ehlo = session_facts_text(&session->facts, TEXT_EHLO_NAME);
 		struct ip_addr literal;
-		/* A literal address is no SNI (RFC 6066 3), whatever a client sends. */
-		if (sni.len > 0 && !ip_addr_parse((const char *)sni.ptr, sni.len, &literal)) {
+		if (sni.len > 0)
 			names[names_len++] = sni;
-		} else {
+		/*
+		 * A literal address is no SNI (RFC 6066 3), whatever a client sends: it does not
+		 * take the place of the names that the server gave.
+		 */
+		if (sni.len == 0 ||
+		    ip_addr_parse_literal((const char *)sni.ptr, sni.len, &literal)) {
 			if (host.len > 0)
 				names[names_len++] = host;
 			if (ehlo.len > 0)

@@ -65,6 +65,38 @@ Test(addr, what_is_no_address)
 	}
 }
 
+Test(addr, literals)
+{
+	static const struct {
+		const char *literal, *address; /* NULL: none */
+	} rows[] = {
+	    {"192.0.2.25", "192.0.2.25"},
+	    {"[192.0.2.25]", "192.0.2.25"},
+	    {"[IPv6:2001:DB8::25]", "2001:db8::25"},
+	    {"[ipv6:2001:db8::25]", "2001:db8::25"},
+	    {"[2001:db8::25]", "2001:db8::25"},
+	    {"2001:db8::25", "2001:db8::25"},
+	    {"[192.0.2.25", NULL},
+	    {"192.0.2.25]", NULL},
+	    {"[]", NULL},
+	    {"[", NULL},
+	    {"[IPv6:]", NULL},
+	    {"IPv6:2001:db8::25", NULL},
+	    {"[IPv6:192.0.2.25]", NULL},
+	    {"[mx.example.org]", NULL},
+	    {"mx.example.org", NULL},
+	    {"", NULL},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct ip_addr addr = {0};
+		char text[IP_ADDR_TEXT];
+		cr_expect_eq(ip_addr_parse_literal(rows[i].literal, strlen(rows[i].literal), &addr),
+			     rows[i].address != NULL, "'%s'", rows[i].literal);
+		(void)ip_addr_text(&addr, text);
+		cr_expect_str_eq(text, rows[i].address != NULL ? rows[i].address : "");
+	}
+}
+
 Test(addr, no_address_is_an_empty_text)
 {
 	struct ip_addr none = {0};

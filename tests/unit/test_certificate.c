@@ -100,6 +100,17 @@ Test(certificate, problems)
 	    {sample_mail, SAMPLES_FROM, {"example.org"}, CERTIFICATE_NAME_MISMATCH},
 	    {sample_mail, SAMPLES_FROM, {"example.org", "a.mx.example.net"}, 0},
 	    {sample_mail, SAMPLES_FROM, {"192.0.2.25"}, 0},
+	    /* RFC 5321 4.1.3 */
+	    {sample_mail, SAMPLES_FROM, {"[192.0.2.25]"}, 0},
+	    {sample_mail, SAMPLES_FROM, {"[IPv6:2001:DB8:0::25]"}, 0},
+	    {sample_mail, SAMPLES_FROM, {"mx.internal", "[192.0.2.25]"}, 0},
+	    {sample_mail, SAMPLES_FROM, {"[192.0.2.26]"}, CERTIFICATE_NAME_MISMATCH},
+	    /* Not for an address at all: what to compare one with is not there. */
+	    {sample_cn, SAMPLES_FROM + NOON, {"[192.0.2.25]"}, CERTIFICATE_SHA1_SIGNATURE},
+	    {sample_cn,
+	     SAMPLES_FROM + NOON,
+	     {"[192.0.2.25]", "evil.test"},
+	     CERTIFICATE_SHA1_SIGNATURE | CERTIFICATE_NAME_MISMATCH},
 	    {sample_mail,
 	     SAMPLES_TO + 1,
 	     {"evil.test"},
