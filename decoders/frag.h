@@ -35,6 +35,7 @@ struct frag_counters {
 struct frag_key {
 	uint8_t src[16], dst[16];
 	uint32_t id;
+	uint32_t place; /* where it was captured: each tap sees the datagram anew */
 	uint16_t vlan_outer, vlan_inner;
 	uint8_t version;
 	uint8_t protocol; /* IPv4; 0 in IPv6, where the first fragment names it */

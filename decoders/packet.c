@@ -15,6 +15,7 @@ enum {
 struct walk {
 	struct layer layer;
 	struct vlan_ids vlan;
+	uint32_t place;
 	int64_t time_ns;
 	bool fragments_conflict;
 };
@@ -79,6 +80,7 @@ static enum parse_result reassemble(struct packet_decoder *decoder, struct walk 
 {
 	struct fragment fragment = {
 	    .key = {.id = ip->fragment_id,
+		    .place = walk->place,
 		    .vlan_outer = walk->vlan.outer,
 		    .vlan_inner = walk->vlan.inner,
 		    .version = ip->src.version,
@@ -252,12 +254,13 @@ static enum packet_outcome walk_layers(struct packet_decoder *decoder, struct wa
 }
 
 static enum packet_outcome decode_any(struct packet_decoder *decoder, uint32_t link_type,
-				      int64_t time_ns, struct span frame, size_t wire_len,
-				      struct tcp_segment *segment)
+				      uint32_t place, int64_t time_ns, struct span frame,
+				      size_t wire_len, struct tcp_segment *segment)
 {
 	struct walk walk = {
 	    .layer = {.kind = LAYER_OTHER, .bytes = frame, .wire_len = wire_len},
 	    .vlan = {.outer = VLAN_NONE, .inner = VLAN_NONE},
+	    .place = place,
 	    .time_ns = time_ns,
 	};
 	enum parse_result result;
@@ -297,8 +300,8 @@ static enum parse_result decode_plain(struct span frame, struct tcp_segment *seg
 }
 
 enum packet_outcome packet_decode(struct packet_decoder *decoder, uint32_t link_type,
-				  unsigned fcs_len, int64_t time_ns, struct span frame,
-				  uint32_t wire_len, struct tcp_segment *segment)
+				  unsigned fcs_len, uint32_t place, int64_t time_ns,
+				  struct span frame, uint32_t wire_len, struct tcp_segment *segment)
 {
 	size_t sent = wire_len > frame.len ? wire_len : frame.len;
 	if (fcs_len > 0) {
@@ -307,5 +310,5 @@ enum packet_outcome packet_decode(struct packet_decoder *decoder, uint32_t link_
 	}
 	if (is_plain(link_type, frame, sent))
 		return count(decoder, tcp_outcome(decode_plain(frame, segment)));
-	return count(decoder, decode_any(decoder, link_type, time_ns, frame, sent, segment));
+	return count(decoder, decode_any(decoder, link_type, place, time_ns, frame, sent, segment));
 }

@@ -49,14 +49,16 @@ void packet_decoder_free(struct packet_decoder *decoder);
 
 /*
  * Reads one frame as captured. wire_len is its length on the wire, fcs_len how
- * many bytes of check sequence end it there. time_ns (packet time) only ages
- * fragments. *segment is undefined unless the outcome says otherwise; its
+ * many bytes of check sequence end it there. place is a number for where it was
+ * captured, time_ns packet time: only fragments of one place are put together, and
+ * only while they are young. *segment is undefined unless the outcome says otherwise; its
  * spans are valid as long as frame is, after a reassembly until the next call.
  * Its addresses are the innermost; its VLAN ids those of the innermost Ethernet
  * layer that has any.
  */
 enum packet_outcome packet_decode(struct packet_decoder *decoder, uint32_t link_type,
-				  unsigned fcs_len, int64_t time_ns, struct span frame,
-				  uint32_t wire_len, struct tcp_segment *segment);
+				  unsigned fcs_len, uint32_t place, int64_t time_ns,
+				  struct span frame, uint32_t wire_len,
+				  struct tcp_segment *segment);
 
 #endif

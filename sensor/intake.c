@@ -85,8 +85,9 @@ bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 	intake->counters.frames++;
 	intake->counters.frame_bytes += frame->wire_len;
 	intake_time(intake, frame->time_ns);
+	const uint32_t place = (uint32_t)frame->tap << 16 | frame->interface;
 	enum packet_outcome outcome =
-	    packet_decode(&intake->packets, frame->link_type, frame->fcs_len, frame->time_ns,
+	    packet_decode(&intake->packets, frame->link_type, frame->fcs_len, place, frame->time_ns,
 			  frame->bytes, frame->wire_len, &packet->segment);
 	intake->dns.count = 0;
 	if (intake->want_dns && (outcome == PACKET_DNS || outcome == PACKET_TCP))

@@ -78,8 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(frame + HEADERS, payload.ptr, payload.len);
 		seq[side] += (uint32_t)payload.len + (how & 4 ? 7U : 0U);
 		text_only = text_only && (how & 2) == 0;
-		if (packet_decode(&decoder, LINK_RAW, 0, 0, bytes, (uint32_t)bytes.len, &segment) !=
-		    PACKET_TCP)
+		if (packet_decode(&decoder, LINK_RAW, 0, 0, 0, bytes, (uint32_t)bytes.len,
+				  &segment) != PACKET_TCP)
 			continue;
 		const struct evidence_packet packet = {
 		    .frame = bytes,

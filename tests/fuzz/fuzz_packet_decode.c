@@ -48,8 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct span frame = fuzz_bytes(&input, len);
 		uint32_t wire = (uint32_t)frame.len + (how & 8 ? 100 : 0);
 		take_apart(link_type, how & 7, frame, wire);
-		if (packet_decode(&decoder, link_type, how & 7, time_ns, frame, wire, &segment) !=
-		    PACKET_TCP)
+		if (packet_decode(&decoder, link_type, how & 7, how >> 7, time_ns, frame, wire,
+				  &segment) != PACKET_TCP)
 			continue;
 		FUZZ_REQUIRE(segment.payload.len <= segment.payload_len);
 		(void)tcp_checksum_ok(&segment);

@@ -161,7 +161,7 @@ static const char *decode_all_lengths(const struct frame_row *row, const struct 
 	struct tcp_segment segment;
 	for (size_t len = 0; len <= frame->len; len++) {
 		struct span bytes = span_of(guarded_copy(span_of(frame->bytes, len)), len);
-		enum packet_outcome outcome = packet_decode(decoder, row->link_type, 0, 0, bytes,
+		enum packet_outcome outcome = packet_decode(decoder, row->link_type, 0, 0, 0, bytes,
 							    (uint32_t)frame->len, &segment);
 		if (outcome == PACKET_TCP) {
 			const char *wrong = segment_check(row, &segment, payload_in(frame, len));
@@ -174,7 +174,7 @@ static const char *decode_all_lengths(const struct frame_row *row, const struct 
 		}
 
 		outcome =
-		    packet_decode(decoder, row->link_type, 0, 0, bytes, (uint32_t)len, &segment);
+		    packet_decode(decoder, row->link_type, 0, 0, 0, bytes, (uint32_t)len, &segment);
 		if (outcome == PACKET_TCP && len < frame->len)
 			return "a segment out of a frame that was too short for it";
 	}

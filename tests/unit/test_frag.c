@@ -148,6 +148,11 @@ Test(frag, keys_keep_datagrams_apart)
 				.bytes = span_str("cc"),
 				.bytes_len = 2};
 	cr_expect_eq(frag_add(&f.table, &vlan, &whole), PARSE_MORE);
+	struct fragment tap = {.key = {.id = 1, .version = 4, .protocol = 6, .place = 1},
+			       .offset = 8,
+			       .bytes = span_str("ee"),
+			       .bytes_len = 2};
+	cr_expect_eq(frag_add(&f.table, &tap, &whole), PARSE_MORE);
 	cr_assert_eq(add(&f, 1, 8, "dd", false, 0, &whole), PARSE_DONE);
 	cr_expect(span_equal(whole.bytes, span_str("aaaaaaaadd")));
 	stop(&f);

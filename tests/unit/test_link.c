@@ -259,7 +259,7 @@ Test(link, frames_without_a_segment)
 		frame_build(&frame, others[i].layers);
 		struct span bytes =
 		    span_of(guarded_copy(span_of(frame.bytes, frame.len)), frame.len);
-		cr_expect_eq(packet_decode(&decoder, others[i].link_type, 0, 0, bytes,
+		cr_expect_eq(packet_decode(&decoder, others[i].link_type, 0, 0, 0, bytes,
 					   (uint32_t)frame.len, &segment),
 			     others[i].outcome, "%s", others[i].name);
 	}

@@ -33,7 +33,8 @@ static enum packet_outcome decode(struct fixture *f, uint32_t link_type,
 	struct frame frame;
 	frame_build(&frame, layers);
 	struct span bytes = span_of(guarded_copy(span_of(frame.bytes, frame.len)), frame.len);
-	return packet_decode(&f->decoder, link_type, 0, 0, bytes, (uint32_t)frame.len, &f->segment);
+	return packet_decode(&f->decoder, link_type, 0, 0, 0, bytes, (uint32_t)frame.len,
+			     &f->segment);
 }
 
 /* The straight path and the general one see the same in the same datagram. */
@@ -57,7 +58,7 @@ Test(packet, straight_path_is_the_general_one)
 				start(&f[i], false);
 				outcome[i] = packet_decode(
 				    &f[i].decoder, i == 0 ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0, 0,
-				    span_of(frames[i].bytes, frames[i].len),
+				    0, span_of(frames[i].bytes, frames[i].len),
 				    (uint32_t)frames[i].len, &f[i].segment);
 			}
 			cr_expect_eq(outcome[0], outcome[1], "byte %zu = %u", at, value);
@@ -120,7 +121,7 @@ Test(packet, trailer_and_check_sequence_are_no_payload)
 		struct frame frame;
 		start(&f, false);
 		frame_build(&frame, rows[i].layers);
-		cr_expect_eq(packet_decode(&f.decoder, rows[i].link_type, rows[i].fcs_len, 0,
+		cr_expect_eq(packet_decode(&f.decoder, rows[i].link_type, rows[i].fcs_len, 0, 0,
 					   span_of(frame.bytes, frame.len), (uint32_t)frame.len,
 					   &f.segment),
 			     PACKET_TCP, "%s", rows[i].name);
@@ -138,7 +139,7 @@ Test(packet, segmentation_offload)
 	struct fixture f;
 	start(&f, false);
 	big[20 + 12] = 0x50;
-	cr_assert_eq(packet_decode(&f.decoder, LINKTYPE_RAW, 0, 0, span_of(big, sizeof big),
+	cr_assert_eq(packet_decode(&f.decoder, LINKTYPE_RAW, 0, 0, 0, span_of(big, sizeof big),
 				   sizeof big, &f.segment),
 		     PACKET_TCP);
 	cr_expect_eq(f.segment.payload_len, sizeof big - 40);
@@ -258,8 +259,8 @@ Test(packet, outcomes_add_up)
 	start(&f, true);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		(void)decode(&f, LINKTYPE_RAW, rows[i]);
-	(void)packet_decode(&f.decoder, LINKTYPE_RAW, 0, 0, span_str("E"), 40, &f.segment);
-	(void)packet_decode(&f.decoder, 147, 0, 0, span_str("E"), 40, &f.segment);
+	(void)packet_decode(&f.decoder, LINKTYPE_RAW, 0, 0, 0, span_str("E"), 40, &f.segment);
+	(void)packet_decode(&f.decoder, 147, 0, 0, 0, span_str("E"), 40, &f.segment);
 	const struct packet_counters *c = &f.decoder.counters;
 	cr_expect_eq(c->tcp, 1);
 	cr_expect_eq(c->dns, 1);

@@ -176,8 +176,8 @@ Test(tunnel, packets_without_a_segment)
 		frame_build(&frame, others[i].layers);
 		struct span bytes =
 		    span_of(guarded_copy(span_of(frame.bytes, frame.len)), frame.len);
-		cr_expect_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, bytes, (uint32_t)frame.len,
-					   &segment),
+		cr_expect_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, 0, bytes,
+					   (uint32_t)frame.len, &segment),
 			     others[i].outcome, "%s", others[i].name);
 	}
 	packet_decoder_free(&decoder);
@@ -201,7 +201,7 @@ Test(tunnel, erspan_says_that_it_cut)
 	budget_init(&budget, 1U << 20);
 	cr_assert(packet_decoder_init(&decoder, &limits, &key, &budget));
 	frame_build(&frame, row.layers);
-	cr_assert_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, span_of(frame.bytes, frame.len),
+	cr_assert_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, 0, span_of(frame.bytes, frame.len),
 				   (uint32_t)frame.len, &segment),
 		     PACKET_TCP);
 	cr_expect_eq(segment.payload.len, 8);
@@ -223,7 +223,7 @@ Test(tunnel, nesting_has_an_end)
 	limits.max_layers = 2;
 	cr_assert(packet_decoder_init(&decoder, &limits, &key, &budget));
 	frame_build(&frame, row.layers);
-	cr_assert_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, span_of(frame.bytes, frame.len),
+	cr_assert_eq(packet_decode(&decoder, LINKTYPE_RAW, 0, 0, 0, span_of(frame.bytes, frame.len),
 				   (uint32_t)frame.len, &segment),
 		     PACKET_OTHER);
 	cr_expect_eq(decoder.counters.too_deep, 1);
