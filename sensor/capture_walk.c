@@ -73,8 +73,9 @@ static bool meet(struct walk *walk, const struct stat *status)
 	return true;
 }
 
-/* Takes over path. */
-static void append(struct walk *walk, char *path, const char *problem, int error_number)
+/* Takes over path. NULL: memory is out. */
+static struct walk_entry *append(struct walk *walk, char *path, const char *problem,
+				 int error_number)
 {
 	struct walk_list *list = walk->list;
 	if (path && list->count == list->room) {
@@ -88,15 +89,16 @@ static void append(struct walk *walk, char *path, const char *problem, int error
 	if (!path || list->count == list->room) {
 		free(path);
 		walk->out_of_memory = true;
-		return;
+		return NULL;
 	}
-	list->entries[list->count++] = (struct walk_entry){
+	list->entries[list->count] = (struct walk_entry){
 	    .path = path, .fault = {.problem = problem, .error_number = error_number}};
+	return &list->entries[list->count++];
 }
 
 static void append_copy(struct walk *walk, const char *path, const char *problem, int error_number)
 {
-	append(walk, strdup(path), problem, error_number);
+	(void)append(walk, strdup(path), problem, error_number);
 }
 
 static void names_free(struct names *names)
@@ -182,7 +184,7 @@ static void walk_path(struct walk *walk, char *path, unsigned depth)
 			walk->list->skipped++;
 			free(path);
 		} else {
-			append(walk, path, "cannot be examined", errno);
+			(void)append(walk, path, "cannot be examined", errno);
 		}
 	} else if (S_ISDIR(status.st_mode)) {
 		if (depth == walk->max_depth)
@@ -194,7 +196,11 @@ static void walk_path(struct walk *walk, char *path, unsigned depth)
 		walk->list->skipped++;
 		free(path);
 	} else if (meet(walk, &status)) {
-		append(walk, path, NULL, 0);
+		struct walk_entry *entry = append(walk, path, NULL, 0);
+		if (entry) {
+			entry->device = status.st_dev;
+			entry->inode = status.st_ino;
+		}
 	} else {
 		free(path);
 	}

@@ -12,12 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sensor/byte_source.h"
 
 struct walk_entry {
 	char *path;               /* owned by the list */
 	struct input_fault fault; /* problem not NULL: the path cannot be looked at, and why */
+	dev_t device;             /* without a fault: which file it is, */
+	ino_t inode;              /* whatever its name */
 };
 
 struct walk_list {

@@ -353,7 +353,7 @@ static bool check_use(const struct options *options, struct filter **filter, cha
 		      size_t size)
 {
 	*filter = NULL;
-	if (!path_check(options, error, size))
+	if (!path_check(options, &capture_limits, error, size))
 		return false;
 	if (options->filter == NULL)
 		return true;

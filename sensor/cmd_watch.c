@@ -215,7 +215,7 @@ int cmd_watch(const struct options *options)
 	struct capture_live *live = NULL;
 	(void)snprintf(error, sizeof error, "out of memory");
 	/* Before anything is opened: alerts that are appended to a baseline destroy it. */
-	if (interfaces != NULL && path_check(options, error, sizeof error))
+	if (interfaces != NULL && path_check(options, NULL, error, sizeof error))
 		live = capture_live_open(interfaces, count, &settings, error);
 	free(with_dns);
 	if (live == NULL) {

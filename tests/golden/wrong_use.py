@@ -5,7 +5,7 @@
 	tests/golden/wrong_use.py STRIPWATCH
 
 Each row: arguments of replay, exit status, what has to stand on standard error; then the same
-for watch, before it opens an interface. With status 2 nothing
+for watch, before it opens an interface. "< FILE" is standard input. With status 2 nothing
 was processed: standard output is empty, and no file that was there is changed.
 """
 
@@ -53,7 +53,24 @@ ROWS = [
 	("good --alerts new --report new", 2, "--alerts and --report are one file: new"),
 	("good --alerts /dev/null --sessions /dev/null", 0, ""),
 	("good --sessions good", 2, "--sessions is the capture to be read: good"),
+	("new --alerts new", 2, "--alerts is the capture to be read: new"),
 	("--tap a=good --alerts good", 2, "--alerts is the capture to be read: good"),
+	("tree --alerts tree/deep/good", 2, "--alerts is the capture to be read: tree/deep/good"),
+	("tree --separate --sessions tree/deep/good", 2, "--sessions is the capture to be read: tree/deep/good"),
+	("tree --report linked", 2, "--report is the capture to be read: linked"),
+	("good --tap a=tree --alerts linked", 2, "--alerts is the capture to be read: linked"),
+	("tree --baseline tree/good.gz", 2, "--baseline is the capture to be read: tree/good.gz"),
+	("tree --log-level error --alerts tree/alerts.jsonl", 0, ""),
+	("tree --log-level error --alerts tree/new", 0, ""),
+	("- --alerts good < good", 2, "--alerts is the capture to be read: good"),
+	("--tap a=- --sessions linked < tree/deep/good", 2, "--sessions is the capture to be read: linked"),
+	("- --alerts new < good", 0, ""),
+	("good --config json.yaml --sessions json.yaml", 2, "--sessions is the file of --config: json.yaml"),
+	("good --policy text --alerts text", 2, "--alerts is the file of --policy: text"),
+	("good --ca-file text --report text", 2, "--report is the file of --ca-file: text"),
+	("good --ca-file text --baseline text", 2, "--baseline is the file of --ca-file: text"),
+	("good --redis unix:///no --redis-password-file text --alerts text", 2,
+		"--alerts is the file of --redis-password-file: text"),
 	("good --sessions out --filter nonsense!", 2, "--filter: "),
 	("good --evidence out", 2, "--evidence: out: is not a directory"),
 	("good --fail-on never", 2, "--fail-on"),
@@ -74,6 +91,7 @@ WATCH = [
 	("-i lo --alerts out --sessions out", 2, "--alerts and --sessions are one file: out"),
 	("-i lo --baseline out --alerts out", 2, "--alerts and --baseline are one file: out"),
 	("-i lo --alerts no/such/file", 2, "no/such/file: cannot be opened"),
+	("-i lo --policy text --alerts text", 2, "--alerts is the file of --policy: text"),
 ]
 
 
@@ -90,22 +108,30 @@ def prepare(folder):
 	os.mkdir(os.path.join(folder, "directory"))
 	with open(os.path.join(folder, "directory", "note"), "wb") as file:
 		file.write(b"no capture\n")
+	tree = {"deep/good": good, "good.gz": gzip.compress(good), "alerts.jsonl": b"{}\n"}
+	os.makedirs(os.path.join(folder, "tree", "deep"))
+	for name, data in tree.items():
+		with open(os.path.join(folder, "tree", name), "wb") as file:
+			file.write(data)
+	os.link(os.path.join(folder, "tree", "deep", "good"), os.path.join(folder, "linked"))
 
 
 def contents(folder):
 	found = {}
-	for name in os.listdir(folder):
-		path = os.path.join(folder, name)
-		if os.path.isfile(path):
+	for parent, _, names in os.walk(folder):
+		for name in names:
+			path = os.path.join(parent, name)
 			with open(path, "rb") as file:
-				found[name] = file.read()
+				found[path] = file.read()
 	return found
 
 
 def check(program, folder, command, arguments, status, said):
 	before = contents(folder)
-	result = subprocess.run([program, command, *arguments.split()], cwd=folder, stdin=subprocess.DEVNULL,
-		capture_output=True, text=True, timeout=60, check=False)
+	arguments, _, given = arguments.partition(" < ")
+	with open(os.path.join(folder, given) if given else os.devnull, "rb") as stdin:
+		result = subprocess.run([program, command, *arguments.split()], cwd=folder, stdin=stdin,
+			capture_output=True, text=True, timeout=60, check=False)
 	if result.returncode != status:
 		return f"exit status {result.returncode}, not {status}: {result.stderr.strip()}"
 	if said not in result.stderr or (not said and result.stderr):
