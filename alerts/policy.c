@@ -3,6 +3,7 @@
 
 #include "alerts/policy_state.h"
 #include "alerts/sentence.h"
+#include "decoders/tls_suites.h"
 
 #include <stdlib.h>
 
@@ -136,6 +137,21 @@ static bool tls_is_up(const struct session_facts *facts)
 	return (facts->milestones & MILESTONE_TLS_UP) != 0;
 }
 
+/*
+ * Why no certificate can vouch for the server; NULL: one may. That none was seen proves nothing:
+ * TLS 1.3 hides it, a resumption sends none, and it may lie in what was missed.
+ */
+static const char *shows_none(const struct session_tls *tls)
+{
+	const struct tls_suite *suite =
+	    tls->server_hello ? tls_suite_find(tls->version, tls->suite) : NULL;
+	if (suite != NULL && suite->key_exchange == TLS_KEY_EXCHANGE_ANONYMOUS)
+		return "the cipher suite is an anonymous one, which authenticates no server";
+	if (tls->certificate_unreadable)
+		return "the server showed no certificate that can be read";
+	return NULL;
+}
+
 /* Whether TLS came up and is not what the demand takes. */
 static bool unacceptable(const struct view *view, const struct demand *demand,
 			 struct violation *violation)
@@ -153,6 +169,11 @@ static bool unacceptable(const struct view *view, const struct demand *demand,
 	    (facts->tls.certificate_problems != 0 || certificate->self_signed)) {
 		violation->reason = "certificate";
 		violation->words = "the certificate is not valid";
+		return true;
+	}
+	if (demand->valid_certificate && shows_none(&facts->tls) != NULL) {
+		violation->reason = "certificate";
+		violation->words = shows_none(&facts->tls);
 		return true;
 	}
 	return false;
@@ -254,21 +275,26 @@ static enum confidence dns_confidence(enum dns_trust trust)
 }
 
 /*
- * Whether the certificate is none of those that the records name. Told only
- * when each of them names one certificate or key by its SHA-256 (3 0 1, 3 1 1);
+ * Whether the certificate is none of those that the records name, as is one that is not
+ * shown. Told only when each of them names one certificate or key by its SHA-256 (3 0 1, 3 1 1);
  * others need the chain, or bytes that are not kept.
  */
 static bool certificate_contradicts(const struct dns_tlsa *tlsa,
-				    const struct certificate_info *certificate)
+				    const struct observation *observation)
 {
-	if (certificate == NULL || tlsa->more)
+	const struct certificate_info *certificate = observation->certificate;
+	if ((certificate == NULL && shows_none(&observation->facts.tls) == NULL) || tlsa->more)
 		return false;
 	for (unsigned i = 0; i < tlsa->count; i++) {
 		const struct dns_tlsa_record *record = &tlsa->records[i];
 		if (record->usage != 3 || record->selector > 1 || !record->has_data)
 			return false;
-		const uint8_t *seen =
-		    record->selector == 1 ? certificate->key_sha256 : certificate->sha256;
+		const uint8_t *seen = observation->facts.tls.certificate_sha256;
+		if (certificate != NULL)
+			seen =
+			    record->selector == 1 ? certificate->key_sha256 : certificate->sha256;
+		else if (record->selector == 1)
+			continue; /* what is no certificate has no key */
 		if (memcmp(seen, record->data, sizeof record->data) == 0)
 			return false;
 	}
@@ -293,10 +319,11 @@ static bool violates_dane(const struct view *view, struct violation *violation)
 			violation->reason = "dane-plaintext";
 			return true;
 		}
-		if (tls_is_up(facts) &&
-		    certificate_contradicts(&tlsa, view->observation->certificate)) {
+		if (tls_is_up(facts) && certificate_contradicts(&tlsa, view->observation)) {
+			const char *none = shows_none(&facts->tls);
 			violation->reason = "dane-certificate";
-			violation->words = "the certificate is none of those it names";
+			violation->words =
+			    none != NULL ? none : "the certificate is none of those it names";
 			return true;
 		}
 	}

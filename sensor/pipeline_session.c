@@ -233,9 +233,13 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 		at += found->lengths[i];
 	}
 	int64_t time_s = p->time_ns / 1000000000;
+	const struct certificate_cache_counts *counts = certificate_cache_counts(p->certificates);
+	const uint64_t malformed = counts->malformed;
 	const struct certificate_info *info =
 	    certificate_cache_get(p->certificates, chain[0], tls->certificate_sha256);
 	tls->chain_len = (uint8_t)found->chain_len;
+	/* Not where the cache had no room for it. */
+	tls->certificate_unreadable = counts->malformed > malformed;
 	if (info != NULL) {
 		struct span names[3];
 		size_t names_len = 0;

@@ -130,7 +130,19 @@ Test(policy, the_sample_is_valid)
 	policy_close(policy);
 }
 
-enum deed { CLEAR, CREDENTIALS, TLS12, TLS10, TLS12_EXPIRED, TLS12_SELF_SIGNED, NOTHING };
+enum deed {
+	CLEAR,
+	CREDENTIALS,
+	TLS12,
+	TLS10,
+	TLS12_EXPIRED,
+	TLS12_SELF_SIGNED,
+	TLS12_UNSEEN,     /* no certificate was visible: a gap, a resumption */
+	TLS12_UNREADABLE, /* what the server showed is none */
+	TLS12_ANONYMOUS,
+	TLS12_PRE_SHARED,
+	NOTHING
+};
 
 /* The reason of the violation, or "" when there is none. */
 static const char *judge(const struct policy *policy, enum deed deed, const char *server,
@@ -138,7 +150,7 @@ static const char *judge(const struct policy *policy, enum deed deed, const char
 {
 	static struct verdict verdict;
 	struct certificate_info certificate = {.self_signed = deed == TLS12_SELF_SIGNED};
-	struct observation observation = {.certificate = &certificate};
+	struct observation observation = {.certificate = deed < TLS12_UNSEEN ? &certificate : NULL};
 	struct session_facts *facts = &observation.facts;
 	struct budget budget;
 	budget_init(&budget, 1 << 16);
@@ -150,10 +162,16 @@ static const char *judge(const struct policy *policy, enum deed deed, const char
 	facts->mails = facts->mails_2xx = deed == CLEAR;
 	facts->recipients = domains[0] != '\0';
 	facts->credentials_in_clear = deed == CREDENTIALS;
-	if (deed >= TLS12 && deed <= TLS12_SELF_SIGNED) {
+	if (deed >= TLS12 && deed < NOTHING) {
 		facts->milestones = MILESTONE_TLS_UP;
 		facts->tls.version = deed == TLS10 ? 0x0301 : 0x0303;
+		facts->tls.server_hello = true;
+		facts->tls.suite = deed == TLS12_ANONYMOUS ? 0xc018 : /* ECDH_anon */
+				       deed == TLS12_PRE_SHARED ? 0x008c
+								: /* PSK_WITH_AES_128 */
+				       0xc02f;
 		facts->tls.certificate_problems = deed == TLS12_EXPIRED ? CERTIFICATE_EXPIRED : 0;
+		facts->tls.certificate_unreadable = deed == TLS12_UNREADABLE;
 	}
 	struct verdict_context context = {.stripped = false};
 	policy_context(policy, NULL, &observation, &context);
@@ -206,6 +224,11 @@ Test(policy, matching)
 	    {TLS10, "192.0.2.77", 25, "mx", "", "version", true},
 	    {TLS12_EXPIRED, "192.0.2.77", 25, "mx", "", "certificate", true},
 	    {TLS12_SELF_SIGNED, "192.0.2.77", 25, "mx", "", "certificate", true},
+	    {TLS12_UNREADABLE, "192.0.2.77", 25, "mx", "", "certificate", true},
+	    {TLS12_ANONYMOUS, "192.0.2.77", 25, "mx", "", "certificate", true},
+	    {TLS12_UNSEEN, "192.0.2.77", 25, "mx", "", "", true},
+	    {TLS12_PRE_SHARED, "192.0.2.77", 25, "mx", "", "", true},
+	    {TLS12_ANONYMOUS, "203.0.113.1", 25, "mx", "", "", false},
 	    {TLS10, "203.0.113.1", 25, "mx", "", "", false},
 	    {NOTHING, "192.0.2.77", 25, "mx", "", "", true},
 	};

@@ -127,6 +127,30 @@ Test(policy_dns, a_certificate_that_no_record_names, .init = start, .fini = stop
 	cr_expect_null(judge(NULL));
 }
 
+/* Who authenticates with no certificate at all cannot be what the records name (RFC 7672 2.2). */
+Test(policy_dns, a_server_that_shows_no_certificate, .init = start, .fini = stop)
+{
+	struct dns_fact record = fact(DNS_FACT_TLSA, "mx.example", "");
+	know(fact(DNS_FACT_ADDRESS, "mx.example", ""), DNS_TRUST_NONE);
+	upgraded(0x0303);
+	record.data_len = 32;
+	record.data[0] = 9;
+	know(record, DNS_TRUST_AUTHENTICATED);
+	cr_expect_null(judge(NULL), "perhaps it was not seen");
+	observation.facts.tls.server_hello = true;
+	observation.facts.tls.suite = 0xc018; /* ECDH_anon */
+	const struct finding *finding = judge(NULL);
+	cr_assert_not_null(finding);
+	cr_expect_str_eq(finding->reason, "dane-certificate");
+	observation.facts.tls.suite = 0xc02f;
+	cr_expect_null(judge(NULL));
+	observation.facts.tls.certificate_unreadable = true;
+	cr_assert_not_null(judge(NULL));
+	record.usage = 2; /* a CA: what the chain would show is not judged */
+	know(record, DNS_TRUST_AUTHENTICATED);
+	cr_expect_null(judge(NULL));
+}
+
 Test(policy_dns, records_that_cannot_be_compared_claim_nothing, .init = start, .fini = stop)
 {
 	struct certificate_info certificate = {.key_sha256 = {1}};
