@@ -189,7 +189,7 @@ bool ip_addr_parse(const char *text, size_t len, struct ip_addr *addr)
 
 bool ip_addr_parse_literal(const char *text, size_t len, struct ip_addr *addr)
 {
-	static const char tag[5] = {'I', 'P', 'V', '6', ':'};
+	static const uint8_t tag[5] = {'I', 'P', 'V', '6', ':'};
 	if (len < 2 || text[0] != '[' || text[len - 1] != ']')
 		return ip_addr_parse(text, len, addr);
 	text++;
