@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/intake.h"
 
+#include "sensor/limits.h"
+
 #include <stdlib.h>
 
 #define PORT_WORDS (65536U / 64U)
@@ -47,10 +49,14 @@ void intake_destroy(struct intake *intake)
 
 void intake_time(struct intake *intake, int64_t time_ns)
 {
-	if (time_ns < intake->clock_ns)
-		intake->counters.time_backwards++;
-	else
+	if (time_ns >= intake->clock_ns) {
 		intake->clock_ns = time_ns;
+		return;
+	}
+	/* Unsigned: times from a hostile file may lie further apart than an int64_t. */
+	const uint64_t back_ns = (uint64_t)intake->clock_ns - (uint64_t)time_ns;
+	intake->counters.time_backwards++;
+	intake->counters.time_far_back += back_ns > LIMIT_HALF_OPEN_NS;
 }
 
 /* A datagram, or a segment of TCP that holds one whole message behind its length (RFC 7766 8). */
@@ -121,6 +127,11 @@ int64_t intake_clock(const struct intake *intake)
 const struct intake_counters *intake_counters(const struct intake *intake)
 {
 	return &intake->counters;
+}
+
+const struct packet_counters *intake_packet_counters(const struct intake *intake)
+{
+	return &intake->packets.counters;
 }
 
 const struct frag_counters *intake_frag_counters(const struct intake *intake)

@@ -57,6 +57,7 @@ struct intake_counters {
 	uint64_t segments;          /* TCP, of any port */
 	uint64_t mail_segments;     /* of those that are followed */
 	uint64_t time_backwards;    /* frames older than the clock */
+	uint64_t time_far_back;     /* of those, by more than LIMIT_HALF_OPEN_NS */
 	uint64_t dns_facts_dropped; /* beyond DNS_FACTS_MAX in one answer */
 };
 
@@ -80,6 +81,7 @@ void intake_time(struct intake *intake, int64_t time_ns);
 int64_t intake_clock(const struct intake *intake);
 
 const struct intake_counters *intake_counters(const struct intake *intake);
+const struct packet_counters *intake_packet_counters(const struct intake *intake);
 const struct frag_counters *intake_frag_counters(const struct intake *intake);
 const struct budget *intake_budget(const struct intake *intake);
 

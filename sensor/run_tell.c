@@ -12,11 +12,15 @@ void run_add_world(const struct run *run, struct counters *sum)
 	if (run->crew == NULL)
 		return;
 	const struct intake_counters *packets = intake_counters(crew_intake(run->crew));
+	const struct packet_counters *decoded = intake_packet_counters(crew_intake(run->crew));
 	const struct frag_counters *fragments = intake_frag_counters(crew_intake(run->crew));
 	const struct history_counts known = history_counts(judge_history(run->judge));
 
 	sum->packets += packets->frames;
 	sum->bytes += packets->frame_bytes;
+	sum->packets_cut += decoded->truncated + fragments->cut;
+	sum->packets_malformed += decoded->malformed;
+	sum->packets_late += packets->time_far_back;
 	sum->segments += packets->segments;
 	sum->mail_segments += packets->mail_segments;
 	sum->caps_reached += known.evicted_servers + known.evicted_failures +
@@ -86,6 +90,10 @@ void run_tell_summary(struct run *run)
 	if (run->past.gaps > 0)
 		fprintf(out, ", gaps %" PRIu64 " (%" PRIu64 " bytes missing)", run->past.gaps,
 			run->past.gap_bytes);
+	const uint64_t unread = run->past.packets_cut + run->past.packets_malformed;
+	if (unread > 0)
+		fprintf(out, ", not readable %" PRIu64 " (%" PRIu64 " cut, %" PRIu64 " malformed)",
+			unread, run->past.packets_cut, run->past.packets_malformed);
 	fprintf(out, "\n\n");
 	if (run->past.packets > 0 && summary_sessions(judge_summary(run->judge)) == 0 &&
 	    !run->options->all_ports)
@@ -134,6 +142,12 @@ void run_tell_unsaid(struct run *run)
 			 counters.caps_reached, counters.caps_reached == 1 ? "time" : "times",
 			 counters.connections_evicted,
 			 counters.connections_evicted == 1 ? "connection" : "connections");
+	if (counters.packets_late > 0)
+		log_line(&run->log, LOG_WARNING,
+			 "%" PRIu64 " %s more than 300 s older than one before: that one may have "
+			 "ended sessions too soon",
+			 counters.packets_late,
+			 counters.packets_late == 1 ? "packet is" : "packets are");
 	if (evidence_error != 0 || judged->oversized > 0 || judged->unprinted > 0)
 		run->complete = false;
 }

@@ -6,6 +6,7 @@
 """
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,28 @@ def expect(what, good, printed):
 def replay(*arguments):
     done = subprocess.run([sys.argv[1], "replay", *arguments], capture_output=True, text=True, timeout=60)
     return done.stdout
+
+
+def packets(path):
+    data = pathlib.Path(path).read_bytes()
+    at, out = 24, []
+    while at < len(data):
+        seconds, part, length, _ = struct.unpack("<IIII", data[at:at + 16])
+        out.append((seconds + part * 1e-6, data[at + 16:at + 16 + length]))
+        at += 16 + length
+    return out
+
+
+def write(path, records):
+    out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+    for time, kept, sent in records:
+        out += struct.pack("<IIII", int(time), int(time % 1 * 1e6), len(kept), sent or len(kept)) + kept
+    path.write_bytes(out)
+
+
+def vxlan(frame):
+    udp = struct.pack(">HHHH", 5555, 4789, 16 + len(frame), 0) + struct.pack(">II", 0x08000000, 42 << 8) + frame
+    return bytes(12) + b"\x08\x00" + struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, b"\xcb\0\x71\1", b"\xcb\0\x71\2") + udp
 
 
 def main():
@@ -49,6 +72,27 @@ def main():
     expect("advice where there is none", HINT in printed, printed)
     printed = replay("--ports", "2", "--all-ports", FIRST)
     expect("found on any port, no advice", HINT not in printed and "Sessions (0)" not in printed, printed)
+
+    expect("nothing of packets that could not be read where all were", "not readable" not in printed, printed)
+    with tempfile.TemporaryDirectory() as directory:
+        cut = pathlib.Path(directory) / "cut.pcap"
+        frames = [frame for _, frame in packets(FIRST)]
+        write(cut, [(1e9 + i, frame[:30], len(frame)) for i, frame in enumerate(frames)])
+        printed = replay(str(cut))
+        expect("packets cut inside a header", f", not readable {len(frames)} ({len(frames)} cut, 0 malformed)" in printed, printed)
+        # As a mirror sends them that cuts first and encapsulates then: VXLAN (RFC 7348) says nothing of it.
+        write(cut, [(1e9 + i, vxlan(frame[:60]), None) for i, frame in enumerate(frames)])
+        printed = replay(str(cut))
+        whole = sum(len(frame) <= 60 for frame in frames)
+        expect("packets shorter than they say", f", not readable {len(frames) - whole} (0 cut, {len(frames) - whole} malformed)" in printed, printed)
+
+        ahead = [(time, frame, None) for time, frame in packets(FIRST)]
+        done = subprocess.run([sys.argv[1], "replay", FIRST], capture_output=True, text=True, timeout=60)
+        expect("nothing of the clock", "more than 300 s" not in done.stderr, done.stderr)
+        ahead.insert(3, (ahead[2][0] + 1e9, b"\0" * 60, None))
+        write(cut, ahead)
+        done = subprocess.run([sys.argv[1], "replay", str(cut)], capture_output=True, text=True, timeout=60)
+        expect("a time far ahead", f"{len(ahead) - 4} packets are more than 300 s older than one before" in done.stderr, done.stderr)
 
     with tempfile.TemporaryDirectory() as directory:
         hostile = pathlib.Path(directory) / "a\x1b[31m\n.pcap"
