@@ -5,7 +5,8 @@
 
 #include "decoders/certificate.h"
 
-#define CERTIFICATE_CHAIN_MAX 8 /* certificates of a chain that are looked at */
+/* Certificates of a chain that are looked at: no CA needs more, few peers take more. */
+#define CERTIFICATE_CHAIN_MAX 16
 
 /* Good for packet times in [from, to), seconds since 1970. */
 struct chain_judgement {

@@ -217,8 +217,6 @@ static void note_hello(struct smtp_session *s, const struct smtp_context *contex
 	smtp_reach(s, MILESTONE_SERVER_HELLO);
 }
 
-_Static_assert(TLS_CHAIN_MAX <= SMTP_CHAIN_MAX, "every certificate of a step has its length");
-
 /* The chain outlives the feed: it goes to the caller as one block. */
 static void note_chain(const struct smtp_context *context, const struct tls_step *step)
 {

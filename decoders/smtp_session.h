@@ -21,9 +21,6 @@
 #include "decoders/smtp_queue.h"
 #include "decoders/tls_handshake.h"
 
-/* Certificates of a chain that are looked at. */
-#define SMTP_CHAIN_MAX 10U
-
 /* First bytes of a side, kept to tell what a session is that is not SMTP. */
 #define SMTP_FIRST_BYTES 96U
 
@@ -60,7 +57,7 @@ struct smtp_found {
 	size_t ja3_len, ja3s_len;           /* 0: nothing new */
 	uint8_t *chain; /* the server's certificates (DER) behind one another, owned */
 	size_t chain_size;
-	uint32_t lengths[SMTP_CHAIN_MAX];
+	uint32_t lengths[TLS_CHAIN_MAX];
 	unsigned chain_len; /* 0: nothing new */
 	/* Both hellos as whole records again, when the server's was read; 0: nothing new. */
 	uint8_t hello[2][SMTP_HELLO_MAX];

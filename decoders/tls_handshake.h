@@ -36,7 +36,7 @@
 /* A handshake message larger than this is passed over, and counted as not seen. */
 #define TLS_MESSAGE_MAX 65536
 /* Certificates of a chain that are told; more are only counted. */
-#define TLS_CHAIN_MAX 8
+#define TLS_CHAIN_MAX 16
 /* An alert in a TLS 1.3 record: two bytes, the type, the 16 bytes of the tag (RFC 8446 5.2). */
 #define TLS_ALERT_RECORD_LEN 19
 

@@ -226,7 +226,7 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 {
 	struct smtp_found *found = &p->found;
 	struct session_tls *tls = &session->facts.tls;
-	struct span chain[SMTP_CHAIN_MAX];
+	struct span chain[TLS_CHAIN_MAX];
 	size_t at = 0;
 	for (unsigned i = 0; i < found->chain_len; i++) {
 		chain[i] = span_of(found->chain + at, found->lengths[i]);

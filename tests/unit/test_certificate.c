@@ -306,6 +306,13 @@ Test(certificate, chains)
 				der_free(ders[--count]);
 		}
 	}
+	/* What vouches for the leaf is the last of a chain as long as peers take. */
+	struct span longest[16] = {der_of(sample_mail)};
+	for (size_t i = 1; i < 16; i++)
+		longest[i] = der_of(i < 15 ? sample_other : sample_inter);
+	cr_expect_eq(certificate_cache_judge_chain(cache, longest, 16, noon), 0);
+	for (size_t i = 0; i < 16; i++)
+		der_free(longest[i]);
 	/* Asked again within the same period of validity: not verified again. */
 	uint64_t verified = certificate_cache_counts(cache)->verified;
 	struct span leaf = der_of(sample_other);
