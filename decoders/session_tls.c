@@ -326,6 +326,7 @@ void session_tls_bytes(struct smtp_session *s, const struct smtp_context *contex
 		break;
 	case TLS_STEP_SERVER_HELLO:
 		note_hello(s, context, &step.hello, false);
+		note_chain(context, &step); /* SSL 2.0 has the certificate in it */
 		break;
 	case TLS_STEP_CERTIFICATES:
 		note_chain(context, &step);

@@ -113,11 +113,12 @@ struct tls_step {
 	enum tls_step_kind kind;
 	size_t consumed; /* bytes of the feed that are done with */
 	/* Everything below is valid until the side's next feed, gap, or the end. */
-	struct span bytes;                /* PLAINTEXT: the bytes */
-	struct tls_hello hello;           /* CLIENT_HELLO, SERVER_HELLO, HELLO_RETRY */
-	struct span chain[TLS_CHAIN_MAX]; /* CERTIFICATES: DER, leaf first */
-	unsigned chain_len;               /* of those in chain[] */
-	unsigned chain_sent;              /* as many as the server sent; saturating */
+	struct span bytes;      /* PLAINTEXT: the bytes */
+	struct tls_hello hello; /* CLIENT_HELLO, SERVER_HELLO, HELLO_RETRY */
+	/* CERTIFICATES, and SERVER_HELLO of SSL 2.0: DER, leaf first */
+	struct span chain[TLS_CHAIN_MAX];
+	unsigned chain_len;  /* of those in chain[] */
+	unsigned chain_sent; /* as many as the server sent; saturating */
 	uint8_t alert_level, alert_description;
 };
 
