@@ -260,7 +260,6 @@ static bool client_turns_to_tls(struct smtp_session *s, const struct smtp_contex
 
 /* ---- the PROXY protocol, version 2 (HAProxy's proxy-protocol.txt, 2.2) ---- */
 
-#define PROXY_HEADER_LEN    16U /* signature, version and command, family, length of the rest */
 #define PROXY_SIGNATURE_LEN 12U
 
 /* Whether a connection that begins with these bytes may begin with such a header. */
@@ -284,24 +283,27 @@ static bool client_proxy_header(struct smtp_session *s, const struct smtp_contex
 	struct smtp_clear *clear = s->clear;
 	if (clear->proxy_over || !s->from_start[SIDE_CLIENT])
 		return false;
-	const struct span first = smtp_session_first_bytes(s, SIDE_CLIENT);
-	if (!may_be_proxy_header(first)) {
-		uint8_t withheld[PROXY_HEADER_LEN];
-		const size_t len = clear->proxy_at;
-		clear->proxy_over = true;
-		if (len > 0) {
-			memcpy(withheld, first.ptr, len);
-			session_client_bytes(s, context, span_of(withheld, len));
+	if (clear->proxy_at < SMTP_PROXY_HEADER) {
+		const size_t at = clear->proxy_at;
+		const struct span more = span_head(*bytes, SMTP_PROXY_HEADER - at);
+		memcpy(clear->proxy + at, more.ptr, more.len);
+		if (!may_be_proxy_header(span_of(clear->proxy, at + more.len))) {
+			uint8_t withheld[SMTP_PROXY_HEADER];
+			memcpy(withheld, clear->proxy, at);
+			clear->proxy_over = true;
+			session_client_bytes(s, context, span_of(withheld, at));
+			return at > 0;
 		}
-		return len > 0;
+		clear->proxy_at += (uint32_t)more.len;
+		*bytes = span_skip(*bytes, more.len);
+		if (clear->proxy_at < SMTP_PROXY_HEADER)
+			return true;
 	}
-	size_t left = bytes->len; /* which ends within the header, as long as that is not whole */
-	if (first.len >= PROXY_HEADER_LEN)
-		left = PROXY_HEADER_LEN + (size_t)bytes_u16(first.ptr + 14) - clear->proxy_at;
-	const size_t taken = left < bytes->len ? left : bytes->len;
-	clear->proxy_at += (uint32_t)taken;
-	*bytes = span_skip(*bytes, taken);
-	if (first.len >= PROXY_HEADER_LEN && taken == left) {
+	const size_t len = SMTP_PROXY_HEADER + (size_t)bytes_u16(clear->proxy + 14);
+	const struct span rest = span_head(*bytes, len - clear->proxy_at);
+	clear->proxy_at += (uint32_t)rest.len;
+	*bytes = span_skip(*bytes, rest.len);
+	if (clear->proxy_at == len) {
 		clear->proxy_over = true;
 		dialogue_note(context->dialogues, &s->dialogue, SIDE_CLIENT,
 			      span_of("(PROXY header)", 14));

@@ -103,6 +103,7 @@ void session_hole(struct smtp_session *s, enum side side)
 	if (side == SIDE_CLIENT) {
 		s->doubt.client_hole = true;
 		s->client_confirmed = false;
+		s->clear->proxy_over = true;
 	} else
 		s->doubt.server_hole = true;
 }

@@ -21,6 +21,9 @@
 #include "decoders/smtp_queue.h"
 #include "decoders/tls_handshake.h"
 
+/* Of the header of PROXY protocol 2: signature, version and command, family, length of the rest. */
+#define SMTP_PROXY_HEADER 16U
+
 /* First bytes of a side, kept to tell what a session is that is not SMTP. */
 #define SMTP_FIRST_BYTES 96U
 
@@ -116,15 +119,16 @@ struct smtp_clear {
 	/* Since what is pending was sent the server said this, which reads as an answer to none of
 	   it; 0: nothing, or a code, or REPLY_WITHOUT_CODE. */
 	uint16_t passed_over;
-	uint32_t proxy_at;       /* bytes of a binary PROXY header that were passed over */
-	bool proxy_over;         /* it is behind, or there is none */
-	bool auth_challenged;    /* a 334 waits for its answer */
-	bool auth_asks_account;  /* the 334 asks for LOGIN's account */
-	uint8_t auth_step;       /* answers of the exchange so far */
-	bool auth_early;         /* an answer was sent before the 334 */
-	bool lf_only;            /* the client's DATA line ended in LF alone */
-	bool message_refused;    /* before its end: that was its reply */
-	bool message_hole;       /* bytes of the message are missing */
+	uint8_t proxy[SMTP_PROXY_HEADER]; /* what may be the beginning of a binary PROXY header */
+	uint32_t proxy_at;                /* bytes of it that were taken */
+	bool proxy_over;                  /* it is behind, or there is none */
+	bool auth_challenged;             /* a 334 waits for its answer */
+	bool auth_asks_account;           /* the 334 asks for LOGIN's account */
+	uint8_t auth_step;                /* answers of the exchange so far */
+	bool auth_early;                  /* an answer was sent before the 334 */
+	bool lf_only;                     /* the client's DATA line ended in LF alone */
+	bool message_refused;             /* before its end: that was its reply */
+	bool message_hole;                /* bytes of the message are missing */
 	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
 	uint8_t message_tail[4]; /* its last bytes, oldest first */
 	uint16_t
