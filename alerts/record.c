@@ -5,6 +5,9 @@
 #include "decoders/application.h"
 #include "decoders/tls_suites.h"
 
+/* A record names so many of the domains that a session's recipients had. */
+#define RECORD_DOMAINS_MAX 16
+
 struct session_identity session_identity_of(const struct session_facts *facts)
 {
 	return (struct session_identity){
@@ -72,6 +75,15 @@ static void add_list(struct json *json, const char *key, struct span list)
 {
 	if (list.len != 0)
 		json_wire_list(json, key, list);
+}
+
+/* At most so many of the words of a list. */
+static struct span first_words(struct span list, unsigned count)
+{
+	for (size_t i = 0; i < list.len; i++)
+		if (list.ptr[i] == ' ' && --count == 0)
+			return span_head(list, i);
+	return list;
 }
 
 /* An endpoint, and its address as a text, which an identity shows three times. */
@@ -220,7 +232,9 @@ static void add_plaintext(struct json *json, const struct session_facts *facts)
 	add_count(json, "mails", facts->mails, facts->commands_whole);
 	add_count(json, "accepted", facts->accepted, known);
 	add_count(json, "recipients", facts->recipients, known);
-	add_list(json, "recipient_domains", session_facts_text(facts, TEXT_RECIPIENT_DOMAINS));
+	add_list(
+	    json, "recipient_domains",
+	    first_words(session_facts_text(facts, TEXT_RECIPIENT_DOMAINS), RECORD_DOMAINS_MAX));
 	add_wire(json, "sender_domain", session_facts_text(facts, TEXT_SENDER_DOMAIN));
 	add_wire_or_null(json, "auth", session_facts_text(facts, TEXT_AUTH_MECHANISM));
 	if (facts->auth_in_clear) {

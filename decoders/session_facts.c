@@ -41,8 +41,9 @@ static size_t text_limit(enum session_text_id id)
 	switch (id) {
 	case TEXT_CAPABILITIES:
 	case TEXT_MASKED:
-	case TEXT_RECIPIENT_DOMAINS:
 		return TEXT_LIST_MAX;
+	case TEXT_RECIPIENT_DOMAINS:
+		return TEXT_DOMAINS_MAX;
 	default:
 		return TEXT_MAX;
 	}

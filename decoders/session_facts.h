@@ -77,14 +77,15 @@ enum session_text_id {
 	TEXT_ALPN,              /* negotiated protocol, if visible */
 	TEXT_CAPABILITIES,      /* the EHLO keywords of the last complete reply, space-separated */
 	TEXT_MASKED,            /* overwritten keywords as seen, space-separated */
-	TEXT_RECIPIENT_DOMAINS, /* domains of accepted plaintext RCPTs, space-separated, <= 16 */
+	TEXT_RECIPIENT_DOMAINS, /* domains of accepted plaintext RCPTs, space-separated */
 	TEXT_SENDER_DOMAIN,     /* domain of the first plaintext MAIL */
 	TEXT_APPLICATION,       /* what a flow that is not SMTP really is */
 	TEXT_COUNT
 };
 
-#define TEXT_MAX      255
-#define TEXT_LIST_MAX 1024 /* of the three lists */
+#define TEXT_MAX         255
+#define TEXT_LIST_MAX    1024 /* of capabilities, and of masked keywords */
+#define TEXT_DOMAINS_MAX 4096 /* some 200 domains: what a policy demands of a mailing list's */
 
 /* The texts of one session, packed into one block of the session's budget. */
 struct session_text {
@@ -214,13 +215,16 @@ struct session_facts {
 	enum side conflict_side; /* of the first */
 	bool reset_forged;       /* both sides go on in plaintext behind a reset of one of them */
 
+	/* Of TEXT_RECIPIENT_DOMAINS, the bytes that were there when the session was told of last;
+	   kept by whoever tells. */
+	uint16_t domains_told;
 	struct session_text text;
 };
 
 /* The text, empty when absent; valid until the session's next step. */
 struct span session_facts_text(const struct session_facts *facts, enum session_text_id id);
 
-/* Replaces a text by at most TEXT_MAX (lists: TEXT_LIST_MAX) bytes. False when out of memory. */
+/* Replaces a text by as many bytes as it may have at most. False when out of memory. */
 bool session_facts_set_text(struct session_facts *facts, struct budget *budget,
 			    enum session_text_id id, struct span text);
 

@@ -298,13 +298,7 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 	}
 	count_u32(&f->recipients);
 	count_u32(&s->clear->transaction_recipients);
-	uint8_t words = 0;
-	struct span list = session_facts_text(f, TEXT_RECIPIENT_DOMAINS);
-	for (size_t i = 0; i < list.len; i++)
-		words = (uint8_t)(words + (list.ptr[i] == ' '));
-	if (words < 15)
-		(void)session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS,
-					     pending->domain);
+	(void)session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS, pending->domain);
 }
 
 static void auth_answered(struct smtp_session *s)

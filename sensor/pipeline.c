@@ -467,8 +467,12 @@ static bool event_done(struct pipeline *p, const struct stream_event *event, str
 	struct flow *flow = p->flow;
 	pipeline_session_event(p, flow, event);
 	const struct smtp_session *session = flow->session;
-	if (session == NULL || flow->over || flow->quiet ||
-	    session->facts.milestones == session->observed)
+	if (session == NULL || flow->over || flow->quiet)
+		return false;
+	const struct session_facts *facts = &session->facts;
+	if (facts->milestones == session->observed &&
+	    (!p->config.tell_recipients ||
+	     facts->text.size[TEXT_RECIPIENT_DOMAINS] == facts->domains_told))
 		return false;
 	return pipeline_session_observe(p, flow, o);
 }

@@ -38,6 +38,7 @@ struct pipeline_config {
 	size_t evidence_ring;     /* bytes; 0: no packets are kept */
 	size_t evidence_out;      /* bytes of one observation's packets */
 	size_t certificates;      /* distinct ones that are remembered */
+	bool tell_recipients;     /* whenever a recipient of another domain was accepted */
 	bool always_dialogue;     /* with every observation; otherwise where an alert may want it */
 	bool dialogue_on_request; /* by pipeline_dialogue() alone; not with evidence */
 	struct detector_pool *detectors; /* where nDPI's come from; borrowed, or NULL */

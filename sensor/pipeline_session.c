@@ -429,6 +429,7 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 
 	session_refresh(flow);
 	smtp_session_settle(session);
+	session->facts.domains_told = session->facts.text.size[TEXT_RECIPIENT_DOMAINS];
 	*o = (struct observation){
 	    .place = p->place,
 	    .ordinal = p->ordinal,

@@ -227,6 +227,7 @@ static void configure_crew(struct run *run)
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
 	    .evidence_out = LIMIT_EVIDENCE_OUT,
 	    .certificates = LIMIT_CERTIFICATES,
+	    .tell_recipients = run->policy != NULL || options->dns,
 	    .always_dialogue = run->policy != NULL || options->dns || options->taps.count > 1,
 	};
 	/* Without entropy the tables still work; they can then be aimed at. */

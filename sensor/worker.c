@@ -137,7 +137,7 @@ bool worker_init(struct worker *worker, unsigned number, const struct pipeline_c
 		 struct worker_hearer hearer)
 {
 	size_t largest = sizeof(struct observation) + TEXT_COUNT * TEXT_LIST_MAX +
-			 DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4);
+			 TEXT_DOMAINS_MAX + DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4);
 	if (config->evidence_ring > 0)
 		largest += config->evidence_out;
 	*worker = (struct worker){

@@ -90,10 +90,13 @@ def dns_response(question, kind, records, authenticated=False, ttl=300, addition
 	return out
 
 
-def mail(c, domain="rcpt.example"):
-	c.client("MAIL FROM:<a@sender.example>").server("250 ok")
-	c.client(f"RCPT TO:<b@{domain}>").server("250 ok")
-	c.client("DATA").server("354 go").client("Subject: x", "", "text", ".").server("250 queued")
+def mail(c, domains="rcpt.example"):
+	"""The domains of a mail's recipients, or a list of these: several mails."""
+	for recipients in [domains] if isinstance(domains, str) else domains:
+		c.client("MAIL FROM:<a@sender.example>").server("250 ok")
+		for domain in recipients.split():
+			c.client(f"RCPT TO:<b@{domain}>").server("250 ok")
+		c.client("DATA").server("354 go").client("Subject: x", "", "text", ".").server("250 queued")
 
 
 def hello(c, name, client_name, keywords):
@@ -819,6 +822,35 @@ def mta_sts_of_another_domain(w):
 
 
 @scenario
+def mta_sts_of_the_seventeenth_domain(w):
+	"""A record names sixteen; all are judged."""
+	sts_policy(w)
+	others = " ".join(f"d{i}.other.example" for i in range(60))
+	w.session(0, A, MX, "stripped", domain=others + " rcpt.example")
+	w.session(MINUTE, B, MX, "stripped", domain=others)
+	w.expect("policy-violation", client=A, reason="plaintext", recipients=61)
+
+
+@scenario
+def mta_sts_of_a_later_recipient(w):
+	"""Told when the server takes the recipient: nothing takes that back."""
+	sts_policy(w)
+	w.session(0, A, MX, "stripped", domain="other.example rcpt.example more.example")
+	w.session(10, B, MX, "stripped", domain=["other.example", "other.example rcpt.example", "other.example"])
+	w.expect("policy-violation", client=A, recipients=2, accepted=0)
+	w.expect("policy-violation", client=B, recipients=3, accepted=1)
+
+
+@scenario
+def mta_sts_announced_of_a_later_recipient(w):
+	w.look_at("policy-violation")
+	w.options = ["--dns"]
+	w.dns(0, "_mta-sts.rcpt.example", TXT, [("_mta-sts.rcpt.example", TXT, b"\x14v=STSv1; id=2026001;")])
+	w.session(10, A, MX, "stripped", domain=["other.example", "rcpt.example", "other.example"])
+	w.expect("policy-violation", client=A, reason="mta-sts-announced", recipients=2, accepted=1)
+
+
+@scenario
 def mta_sts_testing_and_none_demand_nothing(w):
 	w.file("sts/none.example.txt", "version: STSv1\nmode: none\nmax_age: 86400\n")
 	sts_policy(w, STS.replace("enforce", "testing"))
@@ -938,6 +970,8 @@ def alert_fields(document):
 		"reason": document["stripwatch"].get("reason"),
 		"count": document["stripwatch"].get("count"),
 		"confidence": document["stripwatch"].get("confidence"),
+		"recipients": document.get("smtp", {}).get("plaintext", {}).get("recipients"),
+		"accepted": document.get("smtp", {}).get("plaintext", {}).get("accepted"),
 		"time": document["@timestamp"],
 		"message": document["message"],
 	}
