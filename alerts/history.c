@@ -28,7 +28,7 @@ struct history *history_create(struct budget *budget, const struct history_confi
 	history->servers = lru_table_create(budget, &config->key, SERVER_KEY,
 					    sizeof(struct server_memory), limits->servers);
 	history->failures = lru_table_create(budget, &config->key, FAILURE_KEY,
-					     sizeof(struct failure), limits->failures);
+					     sizeof(struct failures), limits->failures);
 	history->stripped = lru_table_create(budget, &config->key, SESSION_KEY,
 					     sizeof(struct stripped), limits->sessions);
 	history->clients = lru_table_create(budget, &config->key, CLIENT_KEY,
@@ -340,11 +340,20 @@ struct stripped *history_stripped(const struct history *history, const struct se
 	return lru_table_find(history->stripped, key);
 }
 
-struct failure *history_failure(const struct history *history, const struct session_facts *facts)
+const struct failure *history_failure(const struct history *history,
+				      const struct session_facts *facts)
 {
 	uint8_t key[FAILURE_KEY];
 	failure_key(facts, key);
-	return lru_table_find(history->failures, key);
+	const struct failures *failures = lru_table_find(history->failures, key);
+	if (failures == NULL)
+		return NULL;
+	const struct failure *newest = &failures->newest, *older = &failures->older;
+	if (newest->session != facts->id && newest->start_ns <= facts->start_ns)
+		return newest;
+	bool before = older->start_ns != 0 && older->session != facts->id &&
+		      older->start_ns <= facts->start_ns;
+	return before ? older : NULL;
 }
 
 struct stripped *history_add_stripped(struct history *history, const struct session_facts *facts)
@@ -367,6 +376,13 @@ bool history_absorbs(const struct history *history, const struct observation *ob
 	return stripped != NULL && stripped->absorbed;
 }
 
+static bool in_fallback_window(const struct history *history, const struct failure *failure,
+			       int64_t time_ns)
+{
+	return failure->start_ns != 0 &&
+	       (time_ns - failure->time_ns) / NS_PER_S <= history->config.fallback_window_s;
+}
+
 static void remember_failure(struct history *history, const struct observation *observation)
 {
 	const struct session_facts *facts = &observation->facts;
@@ -377,21 +393,24 @@ static void remember_failure(struct history *history, const struct observation *
 		return;
 	uint8_t key[FAILURE_KEY];
 	failure_key(facts, key);
-	struct failure *failure = lru_table_find(history->failures, key);
-	if (failure != NULL) {
-		lru_table_touch(history->failures, failure);
+	struct failures *failures = lru_table_find(history->failures, key);
+	if (failures != NULL) {
+		lru_table_touch(history->failures, failures);
 	} else {
 		if (lru_table_full(history->failures)) {
 			lru_table_remove(history->failures, lru_table_oldest(history->failures));
 			history->counts.evicted_failures++;
 		}
-		failure = lru_table_add(history->failures, key);
+		failures = lru_table_add(history->failures, key);
 	}
-	if (failure == NULL) {
+	if (failures == NULL) {
 		history->counts.no_memory++;
 		return;
 	}
-	*failure = (struct failure){
+	if (failures->newest.session != facts->id &&
+	    !in_fallback_window(history, &failures->older, observation->time_ns))
+		failures->older = failures->newest;
+	failures->newest = (struct failure){
 	    .time_ns = observation->time_ns,
 	    .start_ns = facts->start_ns,
 	    .session = facts->id,

@@ -182,7 +182,7 @@ static void find_plaintext_fallback(const struct history *history,
 	    facts->mails_2xx == 0 || history_stripped(history, facts) != NULL)
 		return;
 	const struct failure *failure = history_failure(history, facts);
-	if (failure == NULL || failure->session == facts->id || failure->start_ns > facts->start_ns)
+	if (failure == NULL)
 		return;
 	int64_t age_ns = facts->start_ns - failure->time_ns;
 	/* The same session, seen on the other side of a proxy: it was refused and goes on there. */

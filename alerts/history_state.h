@@ -15,12 +15,21 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-/* The last upgrade that failed between a client and a server. */
+/* An upgrade that failed between a client and a server. */
 struct failure {
 	int64_t time_ns, start_ns; /* of the failure, of its session's first packet */
 	uint64_t session;
 	uint16_t client_port;
 	bool refused; /* STARTTLS was; otherwise TLS did not come up */
+};
+
+/*
+ * Those of one client and server. The older one is kept for sessions that were under way when the
+ * newest failed: they cannot be its fallback, but that of another before. It is the first within
+ * the window, so that many that follow each other do not push it out.
+ */
+struct failures {
+	struct failure newest, older; /* older: start_ns is 0 where there is none */
 };
 
 /* A session that was not offered what its server is known to offer. */
@@ -53,7 +62,9 @@ const struct server_memory *history_known(const struct history *history,
 					  const struct endpoint *endpoint,
 					  struct server_memory *sum);
 struct stripped *history_stripped(const struct history *history, const struct session_facts *facts);
-struct failure *history_failure(const struct history *history, const struct session_facts *facts);
+/* The last failure that was there before the session was, or NULL; whether it is in the window. */
+const struct failure *history_failure(const struct history *history,
+				      const struct session_facts *facts);
 
 /* Remembers that the session was not offered STARTTLS. NULL, and counted, when out of memory. */
 struct stripped *history_add_stripped(struct history *history, const struct session_facts *facts);

@@ -571,6 +571,26 @@ def no_fallback_before_the_failure(w):
 
 
 @scenario
+def fallback_while_further_upgrades_fail(w):
+	"""They began after it: it is the older failure that it follows."""
+	w.look_at("plaintext-fallback")
+	w.session(0, A, MX, "failed")
+	w.session(330, A, MX, "ehlo-refused")
+	w.session(330.005, A, MX, "refused-454")
+	w.session(330.008, A, MX, "refused-454")
+	w.expect("plaintext-fallback", client=A, reason="later-session-failed")
+
+
+@scenario
+def no_fallback_when_only_later_upgrades_fail(w):
+	w.look_at("plaintext-fallback")
+	w.session(0, A, MX, "failed")
+	w.session(3700, A, MX, "ehlo-refused")
+	w.session(3700.005, A, MX, "refused-454")
+	w.session(3700.008, A, MX, "refused-454")
+
+
+@scenario
 def same_session_fallback_is_told_once(w):
 	w.look_at("plaintext-fallback", "starttls-refused")
 	w.session(0, A, MX, "refused-454-mail")
