@@ -47,7 +47,7 @@ def tcp_bytes(p, port):
 	options = p.options + b"\0" * (-len(p.options) % 4)
 	head = struct.pack(">HHIIBBHHH", *ports, p.seq & 0xFFFFFFFF, p.ack & 0xFFFFFFFF, (5 + len(options) // 4) << 4,
 		p.flags, 65535, 0, p.urgent) + options
-	a, b = b"\xc6\x33\x64\x07", b"\xc0\0\2\x19"
+	a, b = b"\xc6\x33" + struct.pack(">H", port), b"\xc0\0\2\x19"  # each case has a client of its own
 	pair = a + b if p.side == CLIENT else b + a
 	tcp = head + p.payload
 	check = traffic.checksum(pair + struct.pack(">BBH", 0, 6, len(tcp)) + tcp)
