@@ -23,6 +23,9 @@ void session_push_pending(struct smtp_session *s, const struct smtp_context *con
 	(void)smtp_queue_push(&s->clear->queue, context->budget, &pending);
 	s->doubt.client_hole = true;
 	s->doubt.server_hole = true;
+	s->doubt.queue_full = true;
+	if (context->queues_full != NULL)
+		(*context->queues_full)++;
 }
 
 /* The queue's commands will get no reply that we see. */

@@ -148,7 +148,7 @@ static enum session_visibility visibility(const struct smtp_session *s)
 		return VISIBILITY_SERVER_ONLY;
 	if (is_midstream(s))
 		return VISIBILITY_MIDSTREAM;
-	if (s->facts.gaps[SIDE_CLIENT] > 0 || s->facts.gaps[SIDE_SERVER] > 0)
+	if (s->facts.gaps[SIDE_CLIENT] > 0 || s->facts.gaps[SIDE_SERVER] > 0 || s->doubt.queue_full)
 		return VISIBILITY_GAPS;
 	return VISIBILITY_FULL;
 }

@@ -32,7 +32,7 @@ struct smtp_pending {
 };
 
 #define SMTP_QUEUE_INLINE 40U
-#define SMTP_QUEUE_MAX    16384U /* bytes; RCPTs of a large list in one go */
+#define SMTP_QUEUE_MAX    49152U /* bytes; a thousand RCPTs of a large list in one go */
 
 struct smtp_queue {
 	uint8_t *grown; /* NULL: entries are in small[] */

@@ -74,6 +74,8 @@ struct smtp_context {
 	const struct redaction *redaction;
 	struct smtp_found *found;
 	bool any_port; /* the port says nothing: SMTP has to prove itself */
+	uint64_t
+	    *queues_full; /* counts commands that found no room to wait in; NULL: nobody asks */
 };
 
 /* The reply that is coming in, line by line. The command that it answers heads the queue. */
@@ -102,6 +104,7 @@ struct smtp_doubt {
 	bool odd_line;        /* a line of the server that is no reply */
 	bool go_seen;         /* the last reply was a 220 to what was missed */
 	bool unanswered_seen; /* a reply came while a hole headed the queue */
+	bool queue_full;      /* commands that waited for their replies were given up */
 };
 
 /* The first bytes of both sides. */
