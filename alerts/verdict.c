@@ -83,7 +83,11 @@ static bool judge_plaintext_mail(const struct judging *judging, struct finding *
 		return false;
 
 	const char *reason, *why;
-	if (facts->masked_offer || facts->masked_command) {
+	if (facts->tls.established == TRI_TRUE) {
+		/* At the first MAIL in the clear: TLS came up before it. */
+		reason = "behind-tls";
+		why = "it came in the clear on a connection on which TLS was up";
+	} else if (facts->masked_offer || facts->masked_command) {
 		reason = "starttls-masked";
 		why = "STARTTLS was overwritten on the path";
 	} else if (refused(facts)) {
