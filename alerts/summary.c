@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/summary.h"
 
+#include "alerts/untrusted.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +33,16 @@ struct summary {
 	uint64_t outcomes[OUTCOME_COUNT];
 	uint64_t alerts[RULE_COUNT], by_severity[SEVERITY_COUNT];
 	uint64_t sessions, alert_count;
+	bool show_addresses;
 };
 
-struct summary *summary_create(size_t hosts)
+struct summary *summary_create(size_t hosts, bool show_addresses)
 {
 	struct summary *summary = calloc(1, sizeof *summary);
 	if (summary == NULL)
 		return NULL;
 	summary->servers.cap = summary->clients.cap = hosts;
+	summary->show_addresses = show_addresses;
 	return summary;
 }
 
@@ -111,8 +115,21 @@ size_t terminal_text(struct span text, char *out, size_t size)
 	return len;
 }
 
-static void host_count(struct host_table *table, const struct endpoint *endpoint,
-		       const struct session_facts *facts, struct span name)
+static void keep_name(struct host *host, struct span name, bool show_addresses)
+{
+	struct span piece;
+	size_t len = 0;
+	if (show_addresses) {
+		(void)terminal_text(name, host->name, sizeof host->name);
+		return;
+	}
+	while (address_next_piece(&name, &piece))
+		len += terminal_text(piece, host->name + len, sizeof host->name - len);
+}
+
+static void host_count(const struct summary *summary, struct host_table *table,
+		       const struct endpoint *endpoint, const struct session_facts *facts,
+		       struct span name)
 {
 	struct host *host = host_get(table, endpoint);
 	if (host == NULL) {
@@ -126,7 +143,7 @@ static void host_count(struct host_table *table, const struct endpoint *endpoint
 	host->mails += facts->mails > 0;
 	host->credentials += facts->credentials_in_clear;
 	if (host->name[0] == '\0')
-		(void)terminal_text(name, host->name, sizeof host->name);
+		keep_name(host, name, summary->show_addresses);
 }
 
 void summary_session(struct summary *summary, const struct session_facts *facts)
@@ -134,9 +151,10 @@ void summary_session(struct summary *summary, const struct session_facts *facts)
 	struct endpoint client = {.addr = facts->client.addr};
 	summary->sessions++;
 	summary->outcomes[facts->outcome]++;
-	host_count(&summary->servers, &facts->server, facts,
+	host_count(summary, &summary->servers, &facts->server, facts,
 		   session_facts_text(facts, TEXT_SERVER_NAME));
-	host_count(&summary->clients, &client, facts, session_facts_text(facts, TEXT_CLIENT_NAME));
+	host_count(summary, &summary->clients, &client, facts,
+		   session_facts_text(facts, TEXT_CLIENT_NAME));
 }
 
 void summary_alert(struct summary *summary, enum rule rule, enum severity severity)

@@ -13,8 +13,11 @@
 
 struct summary;
 
-/* At most hosts servers and as many clients are told apart; further ones are counted together. */
-struct summary *summary_create(size_t hosts);
+/*
+ * At most hosts servers and as many clients are told apart; further ones are counted together.
+ * Where addresses are not to be shown, a name that is one shows its domain alone.
+ */
+struct summary *summary_create(size_t hosts, bool show_addresses);
 void summary_destroy(struct summary *summary);
 
 /* A session that is over, and one alert. */

@@ -129,7 +129,7 @@ struct judge *judge_create(const struct judge_config *config)
 	judge->config = *config;
 	budget_init(&judge->budget, config->memory);
 	judge->digester = digester_create();
-	judge->summary = summary_create(LIMIT_SUMMARY_HOSTS);
+	judge->summary = summary_create(LIMIT_SUMMARY_HOSTS, config->show_addresses);
 	judge->origin = (struct record_origin){
 	    .sensor = config->sensor,
 	    .version = STRIPWATCH_VERSION,
