@@ -83,7 +83,8 @@ struct certificate_anchors;
  * Reads PEM certificates from a file and from every file of a directory;
  * either may be NULL. All of it is read now, so that a sensor that has locked
  * itself in needs no file later. NULL with a reason in error when something
- * named cannot be read or holds no certificate.
+ * named cannot be read, or holds no certificate, or when the file is broken
+ * behind some: a CA that is left out would make good certificates look bad.
  */
 struct certificate_anchors *certificate_anchors_create(const char *ca_file, const char *ca_path,
 						       char *error, size_t error_size);

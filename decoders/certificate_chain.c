@@ -51,13 +51,25 @@ static bool anchors_add(struct certificate_anchors *anchors, X509 *certificate)
 	return true;
 }
 
-/* Adds every certificate of a PEM file; returns their number, -1 when it cannot be opened. */
-static int anchors_add_file(struct certificate_anchors *anchors, const char *path)
+/* Whether a PEM file was read to its end, and not to a block that is broken. */
+static bool read_to_end(void)
+{
+	unsigned long error = ERR_peek_last_error();
+	return error == 0 ||
+	       (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE);
+}
+
+/*
+ * Adds every certificate of a PEM file; returns their number, -1 when it cannot be opened.
+ * *broken: behind them stands what cannot be read, and what follows it is not.
+ */
+static int anchors_add_file(struct certificate_anchors *anchors, const char *path, bool *broken)
 {
 	BIO *file = BIO_new_file(path, "r");
 	if (file == NULL)
 		return -1;
 	int added = 0;
+	ERR_clear_error();
 	for (;;) {
 		X509 *certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL);
 		if (certificate == NULL)
@@ -67,6 +79,7 @@ static int anchors_add_file(struct certificate_anchors *anchors, const char *pat
 		X509_free(certificate);
 	}
 	BIO_free(file);
+	*broken = !read_to_end();
 	ERR_clear_error();
 	return added;
 }
@@ -84,18 +97,23 @@ static int anchors_add_directory(struct certificate_anchors *anchors, const char
 		int len = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
 		if (entry->d_name[0] == '.' || len < 0 || (size_t)len >= sizeof file)
 			continue;
-		int n = anchors_add_file(anchors, file);
+		bool broken;
+		int n = anchors_add_file(anchors, file, &broken);
 		added += n > 0 ? n : 0;
 	}
 	(void)closedir(directory);
 	return added;
 }
 
-static bool anchors_told(int added, const char *path, char *error, size_t error_size)
+static bool anchors_told(int added, bool broken, const char *path, char *error, size_t error_size)
 {
-	if (added > 0)
+	if (added > 0 && !broken)
 		return true;
-	if (added < 0)
+	if (added > 0)
+		(void)snprintf(error, error_size,
+			       "%s: the PEM block behind its first %d %s cannot be read", path,
+			       added, added == 1 ? "certificate" : "certificates");
+	else if (added < 0)
 		(void)snprintf(error, error_size, "%s: %s", path, strerror(errno));
 	else
 		(void)snprintf(error, error_size, "%s: no certificate in PEM form", path);
@@ -111,10 +129,11 @@ struct certificate_anchors *certificate_anchors_create(const char *ca_file, cons
 		certificate_anchors_destroy(anchors);
 		return NULL;
 	}
-	if ((ca_file != NULL &&
-	     !anchors_told(anchors_add_file(anchors, ca_file), ca_file, error, error_size)) ||
-	    (ca_path != NULL &&
-	     !anchors_told(anchors_add_directory(anchors, ca_path), ca_path, error, error_size))) {
+	bool broken = false;
+	int of_file = ca_file != NULL ? anchors_add_file(anchors, ca_file, &broken) : 0;
+	if ((ca_file != NULL && !anchors_told(of_file, broken, ca_file, error, error_size)) ||
+	    (ca_path != NULL && !anchors_told(anchors_add_directory(anchors, ca_path), false,
+					      ca_path, error, error_size))) {
 		certificate_anchors_destroy(anchors);
 		return NULL;
 	}

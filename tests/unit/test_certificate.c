@@ -366,6 +366,46 @@ Test(certificate, anchors_that_cannot_be_read)
 	(void)unlink(empty);
 }
 
+/* A CA that is silently left out makes good certificates look bad: all of a file, or nothing. */
+Test(certificate, anchors_that_are_damaged)
+{
+	static const char *const behind[] = {
+	    "-----BEGIN CERTIFICATE-----\nMIIB\n",                              /* cut */
+	    "-----BEGIN CERTIFICATE-----\nMI!B\n-----END CERTIFICATE-----\n",   /* no base64 */
+	    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",   /* no DER */
+	    "-----BEGIN CERTIFICATE-----\nMIIB\n-----BEGIN CERTIFICATE-----\n", /* no end */
+	};
+	for (size_t i = 0; i < sizeof behind / sizeof behind[0]; i++) {
+		char path[] = "/tmp/test_certificate.XXXXXX", text[4096], error[256] = "";
+		(void)snprintf(text, sizeof text, "%s%s%s", sample_root_pem, behind[i],
+			       i % 2 == 0 ? sample_root_pem : "");
+		write_file(path, text);
+		struct certificate_anchors *anchors =
+		    certificate_anchors_create(path, NULL, error, sizeof error);
+		cr_expect_null(anchors, "%zu", i);
+		cr_expect_not_null(strstr(error, path), "%zu: %s", i, error);
+		cr_expect_not_null(strstr(error, "behind its first 1 "), "%zu: %s", i, error);
+		certificate_anchors_destroy(anchors);
+		(void)unlink(path);
+	}
+}
+
+/* What is no PEM, and what is another kind of it, may stand between them. */
+Test(certificate, anchors_among_other_things)
+{
+	char path[] = "/tmp/test_certificate.XXXXXX", text[4096], error[256] = "";
+	(void)snprintf(text, sizeof text,
+		       "subject=x\n%s\n-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n"
+		       "words\n%s trailing words\n",
+		       sample_root_pem, sample_root_pem);
+	write_file(path, text);
+	struct certificate_anchors *anchors =
+	    certificate_anchors_create(path, NULL, error, sizeof error);
+	cr_expect_not_null(anchors, "%s", error);
+	certificate_anchors_destroy(anchors);
+	(void)unlink(path);
+}
+
 /* Cut and flipped at every byte: told or refused, never a crash. */
 Test(certificate, damaged_certificates)
 {
