@@ -330,21 +330,21 @@ static void add_certificate(struct json *json, const struct session_tls *tls,
 	json_open_object(json, "hash");
 	json_hex(json, "sha256", tls->certificate_sha256, sizeof tls->certificate_sha256);
 	json_close_object(json);
-	if (certificate != NULL) {
-		json_wire(json, "subject", certificate->subject);
-		json_wire(json, "issuer", certificate->issuer);
-		json_seconds(json, "not_before", certificate->not_before);
-		json_seconds(json, "not_after", certificate->not_after);
-		json_open_object(json, "x509");
-		json_wire(json, "serial_number", certificate->serial);
-		json_word(json, "public_key_algorithm", key_algorithm(certificate->key));
-		json_u64(json, "public_key_size", certificate->key_bits);
-		json_open_array(json, "alternative_names");
-		for (unsigned i = 0; i < certificate->name_count && i < NAMES_TOLD; i++)
-			json_wire(json, NULL, certificate->names[i]);
-		json_close_array(json);
-		json_close_object(json);
-	}
+	if (certificate == NULL)
+		return;
+	json_wire(json, "subject", certificate->subject);
+	json_wire(json, "issuer", certificate->issuer);
+	json_seconds(json, "not_before", certificate->not_before);
+	json_seconds(json, "not_after", certificate->not_after);
+	json_open_object(json, "x509");
+	json_wire(json, "serial_number", certificate->serial);
+	json_word(json, "public_key_algorithm", key_algorithm(certificate->key));
+	json_u64(json, "public_key_size", certificate->key_bits);
+	json_open_array(json, "alternative_names");
+	for (unsigned i = 0; i < certificate->name_count && i < NAMES_TOLD; i++)
+		json_wire(json, NULL, certificate->names[i]);
+	json_close_array(json);
+	json_close_object(json);
 	json_open_array(json, "problems");
 	for (unsigned bit = 0; bit < CERTIFICATE_PROBLEM_COUNT; bit++)
 		if ((tls->certificate_problems >> bit & 1) != 0)

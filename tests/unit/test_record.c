@@ -170,6 +170,20 @@ Test(record, golden_upgraded)
 	teardown(bench);
 }
 
+/* What could not be read has a hash; what is wrong with it cannot be told. */
+Test(record, unreadable_certificate)
+{
+	struct bench *bench = setup();
+	fill_upgraded(bench);
+	bench->facts.tls.certificate_problems = 0;
+	cr_assert(
+	    record_write(&bench->origin, bench->digester, &bench->facts, NULL, 0, &bench->out));
+	buffer_add_char(&bench->out, '\0');
+	cr_expect_not_null(strstr(bench->out.bytes, "\"hash\""));
+	cr_expect_null(strstr(bench->out.bytes, "\"problems\""));
+	teardown(bench);
+}
+
 Test(record, golden_plaintext)
 {
 	struct bench *bench = setup();
