@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/verdict.h"
 
+#include "decoders/sasl.h"
 #include "decoders/tls_suites.h"
 
 #define TLS_ALERT_INAPPROPRIATE_FALLBACK 86 /* RFC 7507 */
@@ -132,6 +133,19 @@ static bool judge_plaintext_credentials(const struct judging *judging, struct fi
 	const struct session_facts *facts = judging->facts;
 	if (!facts->credentials_in_clear)
 		return false;
+	const struct sasl_mechanism *mechanism =
+	    sasl_mechanism_find(session_facts_text(facts, TEXT_AUTH_MECHANISM));
+	enum sasl_sends sends = mechanism != NULL ? mechanism->sends : SASL_SENDS_SECRET;
+	if (sends == SASL_SENDS_TRACE) {
+		say(finding, "The client logged in as nobody without TLS (AUTH ANONYMOUS): it sent "
+			     "no password, at most a name or an address as a trace.");
+		return raise(finding, SEVERITY_LOW, CONFIDENCE_CERTAIN, "anonymous");
+	}
+	if (sends == SASL_SENDS_IDENTITY) {
+		say(finding, "The client said without TLS who it is (AUTH EXTERNAL), and sent no "
+			     "password: whoever can take its place on the path can say the same.");
+		return raise(finding, SEVERITY_MEDIUM, CONFIDENCE_CERTAIN, "identity");
+	}
 	if (facts->auth_challenge_response) {
 		say(finding, "The client authenticated without TLS by challenge and response: the "
 			     "password can be guessed offline from what was sent.");
@@ -274,9 +288,12 @@ static bool judge_ehlo_refused(const struct judging *judging, struct finding *fi
 	say(finding, known ? ", which this server accepts otherwise, and HELO took its place: "
 			     "suspect a device on the path."
 			   : " and HELO took its place, which has no STARTTLS.");
+	unsigned kind = facts->ehlo_refused_code / 100;
 	return raise(finding, known ? SEVERITY_HIGH : SEVERITY_MEDIUM,
 		     known ? CONFIDENCE_HIGH : CONFIDENCE_MEDIUM,
-		     facts->ehlo_refused_code / 100 == 4 ? "temporary" : "permanent");
+		     kind == 4   ? "temporary"
+		     : kind == 5 ? "permanent"
+				 : "not-250");
 }
 
 static bool judge_starttls_injection(const struct judging *judging, struct finding *finding)

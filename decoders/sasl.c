@@ -2,7 +2,8 @@
 #include "decoders/sasl.h"
 
 static const struct sasl_mechanism mechanisms[] = {
-#define MECHANISM(name, challenge_response) {name, sizeof(name) - 1, challenge_response},
+#define MECHANISM(name, sends)                                                                     \
+	{name, sizeof(name) - 1, SASL_SENDS_##sends != SASL_SENDS_SECRET, SASL_SENDS_##sends},
 #include "decoders/sasl_mechanisms.def"
 #undef MECHANISM
 };

@@ -22,11 +22,20 @@ size_t sasl_account(struct span mechanism, unsigned step, struct span answer,
 /* Whether LOGIN's challenge, the text of a 334, asks for the account: "Username:", "User Name". */
 bool sasl_asks_account(struct span challenge);
 
+/* What a client sends by a mechanism. */
+enum sasl_sends {
+	SASL_SENDS_SECRET,   /* the password, or a bearer token */
+	SASL_SENDS_PROOF,    /* that it has the secret: an answer to a challenge, a ticket */
+	SASL_SENDS_IDENTITY, /* who it wants to be; the proof lies elsewhere (RFC 4422 A) */
+	SASL_SENDS_TRACE,    /* that it is nobody, and what it likes to add (RFC 4505) */
+};
+
 /* A mechanism (RFC 4422) that is known by name; see sasl_mechanisms.def. */
 struct sasl_mechanism {
 	const char *name; /* upper case, as it may be shown */
 	size_t len;
 	bool challenge_response; /* neither the password nor a bearer token itself is sent */
+	enum sasl_sends sends;
 };
 
 /* The mechanism of that name in any case, or NULL. */
