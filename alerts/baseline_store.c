@@ -4,9 +4,11 @@
 #include "alerts/baseline_rows.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define BUSY_LEARN_MS  250  /* a sensor does not wait for people: the next save comes soon */
 #define BUSY_MS        5000 /* a person waits for a sensor */
@@ -192,6 +194,18 @@ static void finish_write(struct baseline_store *store)
 	(void)sqlite3_close_v2(writer);
 }
 
+/*
+ * SQLite would make the file readable by everybody; it names hosts and accounts, so it is for the
+ * owner and the group. What is there already stays as it is. Whether it can be made is SQLite's to
+ * say.
+ */
+static void make_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 struct baseline_store *baseline_store_open(const char *path, enum baseline_access access,
 					   char error[BASELINE_ERROR_MAX])
 {
@@ -211,6 +225,8 @@ struct baseline_store *baseline_store_open(const char *path, enum baseline_acces
 		return NULL;
 	}
 	store->access = access;
+	if (access == BASELINE_LEARN)
+		make_file(path);
 	if (sqlite3_open_v2(path, &store->database, flags[access], NULL) != SQLITE_OK) {
 		(void)refuse_database(store, error);
 		baseline_store_close(store);

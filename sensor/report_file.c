@@ -5,9 +5,11 @@
 #include "version.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct report_file {
 	struct budget budget;
@@ -26,6 +28,16 @@ void report_file_abandon(struct report_file *file)
 	report_destroy(file->report);
 	digester_destroy(file->digester);
 	free(file);
+}
+
+/* The page names people's hosts: readable by the owner and the group. NULL with errno. */
+static FILE *open_page(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (out == NULL && fd >= 0)
+		(void)close(fd);
+	return out;
 }
 
 struct report_file *report_file_open(const struct options *options, const struct siphash_key *key,
@@ -54,7 +66,7 @@ struct report_file *report_file_open(const struct options *options, const struct
 		report_file_abandon(file);
 		return NULL;
 	}
-	file->out = strcmp(file->path, "-") == 0 ? stdout : fopen(file->path, "we");
+	file->out = strcmp(file->path, "-") == 0 ? stdout : open_page(file->path);
 	if (file->out == NULL) {
 		(void)snprintf(error, error_size, "%s: cannot be opened: %s", file->path,
 			       strerror(errno));
