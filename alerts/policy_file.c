@@ -90,12 +90,16 @@ static bool read_version(struct reader *reader, const yaml_node_t *node, uint16_
 
 static bool read_bool(struct reader *reader, const yaml_node_t *node, const char *key, bool *value)
 {
+	/* YAML 1.2.2 10.3.2 */
+	static const char *const words[] = {"true", "True", "TRUE", "false", "False", "FALSE"};
 	const char *text = scalar(node);
-	bool yes = text != NULL && strcmp(text, "true") == 0;
-	if (!yes && (text == NULL || strcmp(text, "false") != 0))
-		return refuse(reader, node, key, "must be true or false");
-	*value = yes;
-	return true;
+	for (size_t i = 0; text != NULL && i < sizeof words / sizeof words[0]; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*value = i < 3;
+			return true;
+		}
+	}
+	return refuse(reader, node, key, "must be true or false");
 }
 
 static bool read_key(struct reader *reader, const char *key, const yaml_node_t *key_node,

@@ -51,7 +51,7 @@ static const char *scalar_text(const yaml_node_t *node)
 }
 
 static bool add_setting(const struct reader *reader, const char *key, const char *name,
-			const char *value, size_t line)
+			const char *value, enum config_shape shape, size_t line)
 {
 	struct config_file *file = reader->file;
 
@@ -69,6 +69,7 @@ static bool add_setting(const struct reader *reader, const char *key, const char
 	setting->key = strdup(key);
 	setting->value = malloc(size);
 	setting->line = (unsigned)line;
+	setting->shape = shape;
 	file->count++;
 	if (!setting->key || !setting->value)
 		return fail(reader, line, "%s: out of memory", key);
@@ -86,7 +87,7 @@ static bool read_sequence(struct reader *reader, const char *key, const yaml_nod
 		if (!value)
 			return fail(reader, node_line(entry), "%s: an item must be a plain value",
 				    key);
-		if (!add_setting(reader, key, NULL, value, node_line(entry)))
+		if (!add_setting(reader, key, NULL, value, CONFIG_ITEM, node_line(entry)))
 			return false;
 	}
 	return true;
@@ -104,7 +105,7 @@ static bool read_pairs(struct reader *reader, const char *key, const yaml_node_t
 		if (!name || !value)
 			return fail(reader, node_line(name_node),
 				    "%s: must map plain names to plain values", key);
-		if (!add_setting(reader, key, name, value, node_line(entry)))
+		if (!add_setting(reader, key, name, value, CONFIG_PAIR, node_line(entry)))
 			return false;
 	}
 	return true;
@@ -153,7 +154,8 @@ static bool read_root(struct reader *reader)
 		} else {
 			const char *value = scalar_text(node);
 
-			ok = value ? add_setting(reader, key, NULL, value, node_line(node))
+			ok = value ? add_setting(reader, key, NULL, value, CONFIG_ALONE,
+						 node_line(node))
 				   : fail(reader, node_line(node), "%s: not a plain value", key);
 		}
 		if (!ok)

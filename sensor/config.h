@@ -12,10 +12,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* How a value stood there. */
+enum config_shape {
+	CONFIG_ALONE, /* key: value */
+	CONFIG_ITEM,  /* key: [value, ...] */
+	CONFIG_PAIR,  /* key: {name: value, ...}, given as name=value */
+};
+
 struct config_setting {
 	char *key;     /* owned */
 	char *value;   /* owned */
 	unsigned line; /* of the value, from 1 */
+	enum config_shape shape;
 };
 
 struct config_file {

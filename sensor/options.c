@@ -26,6 +26,32 @@ static enum option_source source_of_value(const struct option_spec *spec, const 
 	return anyway && strcmp(value, anyway) == 0 ? OPTION_BY_DEFAULT : source;
 }
 
+/* YAML has each of these words in three forms (YAML 1.2.2 10.3.2). */
+static const char *value_of(const struct option_spec *spec, const char *value)
+{
+	if (spec->kind == OPTION_FLAG && (strcmp(value, "True") == 0 || strcmp(value, "TRUE") == 0))
+		return "true";
+	if (spec->kind == OPTION_FLAG &&
+	    (strcmp(value, "False") == 0 || strcmp(value, "FALSE") == 0))
+		return "false";
+	return value;
+}
+
+static bool takes_shape(const struct option_spec *spec, enum config_shape shape)
+{
+	switch (spec->kind) {
+	case OPTION_PAIRS:
+	case OPTION_RULE_LEVELS:
+		return true;
+	case OPTION_LIST:
+	case OPTION_RULES:
+	case OPTION_PORTS:
+		return shape != CONFIG_PAIR;
+	default:
+		return shape == CONFIG_ALONE;
+	}
+}
+
 /*
  * One file serves replay and watch: a key that only the other has is passed
  * over, a key that neither has is an error.
@@ -58,12 +84,19 @@ static bool load_config(struct options *options, const char *path,
 			ok = option_complain(&origin, setting->key, "belongs to the command line");
 			continue;
 		}
+		if (!takes_shape(spec, setting->shape)) {
+			ok = option_complain(&origin, setting->key,
+					     setting->shape == CONFIG_PAIR
+						 ? "does not map names to values"
+						 : "takes one value, not a list");
+			continue;
+		}
+		const char *value = value_of(spec, setting->value);
 		if (!touched[spec - option_specs])
 			option_reset_list(options, spec);
 		touched[spec - option_specs] = true;
-		ok = option_set(options, spec, setting->value, &origin);
-		sources[spec - option_specs] =
-		    source_of_value(spec, setting->value, OPTION_BY_FILE);
+		ok = option_set(options, spec, value, &origin);
+		sources[spec - option_specs] = source_of_value(spec, value, OPTION_BY_FILE);
 	}
 	config_free(&file);
 	return ok;

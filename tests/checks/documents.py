@@ -106,6 +106,10 @@ def key_schema(option, rules):
     pair = {"type": "object", "additionalProperties": text, "minProperties": 1}
     number = {"type": "integer", "minimum": option.low, "maximum": option.high}
     port = {"type": "integer", "minimum": 1, "maximum": 65535}
+    # As on the command line; 1 to 65535, which JSON Schema has no other way to say of a text.
+    port_text = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+    ports_text = {"type": "string", "pattern": f"^{port_text}(,{port_text})*$"}
+    level_text = {"type": "string", "pattern": f"^({'|'.join(ids)})=({'|'.join(SEVERITIES)})$"}
 
     def one_or_more(item):
         return {"anyOf": [item, {"type": "array", "items": item}]}
@@ -117,14 +121,14 @@ def key_schema(option, rules):
         "LIST": lambda: one_or_more(text),
         "PAIRS": lambda: {"anyOf": [pair, one_or_more({"type": "string", "pattern": "^[^=]+=."})]},
         "RULES": lambda: one_or_more({"enum": ids}),
-        "RULE_LEVELS": lambda: {
+        "RULE_LEVELS": lambda: {"anyOf": [{
             "type": "object",
             "propertyNames": {"enum": ids},
             "additionalProperties": {"enum": SEVERITIES},
-        },
+        }, one_or_more(level_text)]},
         "NUMBER": lambda: number,
         "SIZE": lambda: {"anyOf": [number, {"type": "string", "pattern": "^[0-9]+[KMG]?$"}]},
-        "PORTS": lambda: one_or_more(port),
+        "PORTS": lambda: one_or_more({"anyOf": [port, ports_text]}),
         "CHOICE": lambda: {"enum": option.argument.split("|")},
     }[option.kind]()
     schema["description"] = option.help

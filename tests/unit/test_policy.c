@@ -197,7 +197,7 @@ Test(policy, matching)
 					  "    servers: [\"192.0.2.0/24\", \"[2001:db8::1]:587\", "
 					  "\"mx.example.net:25\"]\n"
 					  "    minimum-version: \"1.2\"\n"
-					  "    valid-certificate: true\n",
+					  "    valid-certificate: True\n",
 					  error);
 	cr_assert_not_null(policy, "%s", error);
 	static const struct {
