@@ -473,8 +473,10 @@ static void learn_steps(struct history *history, struct server_memory *server,
 		server->failed++;
 	if (history_news(observation, MILESTONE_CERTIFICATE) && observation->certificate != NULL) {
 		const struct certificate_info *info = observation->certificate;
-		if (!server_memory_count_certificate(server, info->sha256, time_s)) {
+		const bool anchored = facts->tls.certificate_anchored;
+		if (!server_memory_count_certificate(server, info->sha256, anchored, time_s)) {
 			struct server_certificate seen = server_certificate_of(info);
+			seen.anchored = anchored;
 			server_memory_learn_certificate(server, &seen, time_s);
 		}
 	}

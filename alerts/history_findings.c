@@ -215,12 +215,11 @@ static void find_plaintext_fallback(const struct history *history,
 
 static struct finding_basis basis_of_certificate(const struct server_memory *server,
 						 const struct server_certificate *previous,
-						 bool issuer)
+						 const char *seen)
 {
 	struct finding_basis basis = {
 	    .known = "the server shows another certificate",
-	    .seen = issuer ? "a new key from another issuer"
-			   : "a new key that neither names nor dates explain as a renewal",
+	    .seen = seen,
 	    .sessions = previous->sessions,
 	    .networks = server->network_count,
 	    .networks_more = server->networks_more,
@@ -244,6 +243,7 @@ static void find_certificate_changed(const struct history *history,
 	if (server == NULL || server_memory_knows_key(server, observation->certificate->key_sha256))
 		return;
 	struct server_certificate seen = server_certificate_of(observation->certificate);
+	seen.anchored = observation->facts.tls.certificate_anchored;
 	const struct server_certificate *previous;
 	if (server_memory_compare(server, &seen, &previous, observation->time_ns / NS_PER_S) !=
 		CERTIFICATE_REPLACED ||
@@ -257,11 +257,19 @@ static void find_certificate_changed(const struct history *history,
 	finding->confidence = previous->sessions >= 10 && server->offer_days >= 2
 				  ? CONFIDENCE_HIGH
 				  : CONFIDENCE_MEDIUM;
-	finding->reason = issuer ? "issuer" : "key";
-	finding->basis = basis_of_certificate(server, previous, issuer);
+	bool unsigned_now = !issuer && previous->anchored && !seen.anchored;
+	finding->reason = issuer ? "issuer" : unsigned_now ? "not-anchored" : "key";
+	finding->basis = basis_of_certificate(
+	    server, previous,
+	    issuer         ? "a new key from another issuer"
+	    : unsigned_now ? "a new key in the same issuer's name that no given CA vouches for"
+			   : "a new key that neither names nor dates explain as a renewal");
 	sentence_text(finding, "The server shows a key that was never seen there, ");
 	sentence_text(finding, issuer ? "from another issuer"
-				      : "and neither names nor dates make it a renewal");
+			       : unsigned_now
+				   ? "in the same issuer's name, and no given CA vouches "
+				     "for it as one did for the old"
+				   : "and neither names nor dates make it a renewal");
 	sentence_text(finding, "; until ");
 	sentence_time(finding, previous->last_s);
 	sentence_text(finding, " it had shown another in ");

@@ -343,6 +343,9 @@ static bool explained_by_renewal(const struct server_certificate *old,
 	if (old->issuer != seen->issuer || old->self_signed != seen->self_signed ||
 	    !names_overlap(old, seen))
 		return false;
+	/* Anybody can write the issuer's name into a certificate of his own. */
+	if (old->anchored && !seen->anchored)
+		return false;
 	if (time_s < seen->not_before || time_s > seen->not_after)
 		return false;
 	if (!seen->self_signed)
@@ -404,13 +407,15 @@ static struct server_certificate *find_certificate(struct server_memory *server,
 }
 
 bool server_memory_count_certificate(struct server_memory *server,
-				     const uint8_t sha256[DIGEST_SHA256_SIZE], int64_t time_s)
+				     const uint8_t sha256[DIGEST_SHA256_SIZE], bool anchored,
+				     int64_t time_s)
 {
 	struct server_certificate *kept = find_certificate(server, sha256);
 	if (kept == NULL)
 		return false;
 	if (kept->last_s < time_s)
 		kept->last_s = time_s;
+	kept->anchored = kept->anchored || anchored;
 	count_up(&kept->sessions);
 	return true;
 }
@@ -418,7 +423,7 @@ bool server_memory_count_certificate(struct server_memory *server,
 void server_memory_learn_certificate(struct server_memory *server,
 				     const struct server_certificate *seen, int64_t time_s)
 {
-	if (server_memory_count_certificate(server, seen->sha256, time_s))
+	if (server_memory_count_certificate(server, seen->sha256, seen->anchored, time_s))
 		return;
 	struct server_certificate *slot = take_certificate_slot(server);
 	*slot = *seen;

@@ -61,6 +61,7 @@ struct server_certificate {
 	uint64_t parents[SERVER_CERTIFICATE_NAMES]; /* ... of the domains above them; 0: none */
 	uint8_t name_count;
 	bool self_signed;
+	bool anchored; /* a given CA vouched for it; lives in memory alone */
 	int64_t not_before, not_after;
 	int64_t first_s, last_s;
 	uint32_t sessions;
@@ -167,7 +168,8 @@ bool server_memory_is_aged(const struct server_memory *server, int64_t time_s);
 enum certificate_change {
 	CERTIFICATE_FIRST, /* too little is known to compare: below SERVER_KNOWN_OFFERS sessions */
 	CERTIFICATE_KNOWN, /* seen there before, or the same key */
-	CERTIFICATE_RENEWED,  /* new key; same issuer, overlapping names, plausible dates */
+	CERTIFICATE_RENEWED,  /* new key; same issuer, overlapping names, plausible dates, and
+				 anchored if the old one was */
 	CERTIFICATE_REPLACED, /* none of these */
 };
 
@@ -189,9 +191,13 @@ bool server_memory_knows_key(const struct server_memory *server,
 /* What is kept of a certificate. Hashes its names: to be asked for where it is to be kept. */
 struct server_certificate server_certificate_of(const struct certificate_info *info);
 
-/* Counts one that is kept, by the SHA-256 of its DER. False: it is not, and has to be learnt. */
+/*
+ * Counts one that is kept, by the SHA-256 of its DER, and whether it is anchored. False: it is not
+ * kept, and has to be learnt.
+ */
 bool server_memory_count_certificate(struct server_memory *server,
-				     const uint8_t sha256[DIGEST_SHA256_SIZE], int64_t time_s);
+				     const uint8_t sha256[DIGEST_SHA256_SIZE], bool anchored,
+				     int64_t time_s);
 
 /* Counts a certificate; the one unseen for longest gives way to a fifth. */
 void server_memory_learn_certificate(struct server_memory *server,

@@ -123,6 +123,7 @@ struct session_tls {
 	uint32_t certificate_problems;  /* enum certificate_problem bits, judged at packet time */
 	uint8_t chain_len;              /* certificates that the server sent */
 	bool certificate_unreadable;    /* the leaf that it sent is no certificate */
+	bool certificate_anchored;      /* CAs were given, and one of them vouches for it */
 	uint32_t risks; /* enum application_risk bits that mean something for mail */
 };
 

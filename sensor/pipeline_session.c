@@ -264,6 +264,10 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 		tls->certificate_problems =
 		    certificate_judge(info, time_s, names, names_len) |
 		    certificate_cache_judge_chain(p->certificates, chain, found->chain_len, time_s);
+		tls->certificate_anchored =
+		    p->config.anchors != NULL &&
+		    (tls->certificate_problems &
+		     (CERTIFICATE_SELF_SIGNED | CERTIFICATE_NOT_ANCHORED)) == 0;
 		certificate_release(session->certificate);
 		session->certificate = info;
 	}

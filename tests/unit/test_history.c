@@ -32,6 +32,7 @@ struct step {
 	const char *rules; /* expected of history alone, "-" for none */
 	const char *scope;
 	uint8_t certificate; /* 0: none */
+	bool anchored;       /* a given CA vouches for it */
 };
 
 struct show {
@@ -152,6 +153,7 @@ static void play(struct show *show, const struct step *step)
 		facts->starttls_code = 220;
 		observe(show, &observation, MILESTONE_STARTTLS_REPLY);
 		facts->tls.version = 0x0303;
+		facts->tls.certificate_anchored = step->anchored;
 		observation.certificate = step->certificate == 0 ? NULL : &certificate;
 		observe(show, &observation,
 			MILESTONE_SERVER_HELLO |
@@ -304,6 +306,21 @@ static const struct sequence {
 	   {UPGRADED, 1, 1, 1, 200, "-", .certificate = 1},
 	   {UPGRADED, 1, 1, 1, 300, "-", .certificate = 1},
 	   {UPGRADED, 1, 1, 1, 400, "certificate-changed", .certificate = 6})},
+    {"a renewal that the CA did not sign",
+     STEPS({UPGRADED, 1, 1, 1, 100, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 200, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 300, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 80 * DAY, "certificate-changed", .certificate = 2})},
+    {"a renewal that it signed",
+     STEPS({UPGRADED, 1, 1, 1, 100, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 200, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 300, "-", .certificate = 1, .anchored = true},
+	   {UPGRADED, 1, 1, 1, 80 * DAY, "-", .certificate = 2, .anchored = true})},
+    {"a renewal by a CA that was never given",
+     STEPS({UPGRADED, 1, 1, 1, 100, "-", .certificate = 1},
+	   {UPGRADED, 1, 1, 1, 200, "-", .certificate = 1},
+	   {UPGRADED, 1, 1, 1, 300, "-", .certificate = 1},
+	   {UPGRADED, 1, 1, 1, 80 * DAY, "-", .certificate = 2})},
     {"the same CA, a sibling: a pool", STEPS({UPGRADED, 1, 1, 1, 100, "-", .certificate = 1},
 					     {UPGRADED, 1, 1, 1, 200, "-", .certificate = 1},
 					     {UPGRADED, 1, 1, 1, 300, "-", .certificate = 1},
