@@ -351,8 +351,10 @@ const struct failure *history_failure(const struct history *history,
 	const struct failure *newest = &failures->newest, *older = &failures->older;
 	if (newest->session != facts->id && newest->start_ns <= facts->start_ns)
 		return newest;
+	/* Over before this session began: of two that run side by side none is the other's cause.
+	 */
 	bool before = older->start_ns != 0 && older->session != facts->id &&
-		      older->start_ns <= facts->start_ns;
+		      older->time_ns <= facts->start_ns;
 	return before ? older : NULL;
 }
 

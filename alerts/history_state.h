@@ -62,7 +62,7 @@ const struct server_memory *history_known(const struct history *history,
 					  const struct endpoint *endpoint,
 					  struct server_memory *sum);
 struct stripped *history_stripped(const struct history *history, const struct session_facts *facts);
-/* The last failure that was there before the session was, or NULL; whether it is in the window. */
+/* The last failure that the session may follow, in the window or not; or NULL. */
 const struct failure *history_failure(const struct history *history,
 				      const struct session_facts *facts);
 

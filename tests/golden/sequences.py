@@ -591,6 +591,14 @@ def no_fallback_when_only_later_upgrades_fail(w):
 
 
 @scenario
+def no_fallback_among_sessions_side_by_side(w):
+	w.look_at("plaintext-fallback")
+	w.session(0, A, MX, "refused-454")
+	w.session(0.003, A, MX, "ehlo-refused")
+	w.session(0.006, A, MX, "refused-454")
+
+
+@scenario
 def same_session_fallback_is_told_once(w):
 	w.look_at("plaintext-fallback", "starttls-refused")
 	w.session(0, A, MX, "refused-454-mail")
