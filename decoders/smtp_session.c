@@ -173,7 +173,7 @@ static void session_gap(struct smtp_session *s, const struct smtp_context *conte
 		session_tls_begin(s, context, side);
 	if (s->framing[side] == SMTP_FRAMING_TLS)
 		session_tls_gap(s, context, side, len, in_skip);
-	else if (in_skip)
+	else if (in_skip || s->framing[side] == SMTP_FRAMING_FOREIGN)
 		return;
 	else if (side == SIDE_CLIENT)
 		client_gap(s, context, len);

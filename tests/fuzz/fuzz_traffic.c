@@ -212,8 +212,9 @@ static bool perform(struct play *play, struct span programme)
 		}
 		if (bytes.len == 0)
 			continue;
-		/* Without a handshake a side begins at what is seen of it first. */
-		bool headless = (options & 0x80) != 0 && (how & REVERSE) != 0;
+		/* Without a handshake a side begins at what is seen of it first, and behind a lone
+		   byte, which is a keep-alive's. */
+		bool headless = (options & 0x80) != 0 && ((how & REVERSE) != 0 || (how & CUT) == 1);
 		unsound = unsound || (how & (LOSE | FORGE)) != 0 || headless;
 		send_write(play, side, how, bytes);
 	}
