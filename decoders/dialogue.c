@@ -334,6 +334,8 @@ static bool names_mailbox(enum smtp_verb answered)
 	       answered == SMTP_VERB_DATA || answered == SMTP_VERB_BDAT;
 }
 
+#define QUEUE_ID_MAX 24U /* characters; Postfix's long ones and Exim's have less */
+
 /*
  * Whether a message's accepting reply has a queue's number and nothing else, in the words of
  * Postfix and Exim. By that number the message is found again in the server's log.
@@ -350,11 +352,12 @@ static bool is_queue_id(struct span text)
 	       ((id.ptr[len] >= '0' && id.ptr[len] <= '9') || id.ptr[len] == '-' ||
 		(ascii_upper(id.ptr[len]) >= 'A' && ascii_upper(id.ptr[len]) <= 'Z')))
 		len++;
-	return len > 0 && len == id.len;
+	return len > 0 && len <= QUEUE_ID_MAX && len == id.len;
 }
 
-/* The text of a reply of which nothing is shown but an enhanced status and a queue's number. */
-static void put_hidden_text(struct line_writer *w, struct span text)
+/* The text of a reply of which nothing is shown but an enhanced status and, where one may stand
+   there, a queue's number. */
+static void put_hidden_text(struct line_writer *w, struct span text, bool of_message)
 {
 	size_t status = enhanced_status_len(text);
 	put_bytes(w, span_head(text, status));
@@ -365,7 +368,7 @@ static void put_hidden_text(struct line_writer *w, struct span text)
 	struct span words = span_skip(text, status);
 	while (words.len > 0 && words.ptr[0] == ' ')
 		words = span_skip(words, 1);
-	if (is_queue_id(words))
+	if (of_message && is_queue_id(words))
 		put_bytes(w, words);
 	else
 		put_redacted(w);
@@ -386,10 +389,11 @@ void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 		put_redacted(&w); /* no reply: nobody can say what it holds */
 	} else {
 		put_bytes(&w, span_head(line, 4));
-		bool hidden = may_echo || echoes(answered, reply.code) ||
-			      (names_mailbox(answered) && !redaction->show_addresses);
-		if (hidden)
-			put_hidden_text(&w, reply.text);
+		const bool echo = may_echo || echoes(answered, reply.code);
+		const bool accepts = (answered == SMTP_VERB_DATA || answered == SMTP_VERB_BDAT) &&
+				     reply.code / 100 == 2;
+		if (echo || (names_mailbox(answered) && !redaction->show_addresses))
+			put_hidden_text(&w, reply.text, accepts && !echo);
 		else
 			put_addresses(&w, redaction, span_head(reply.text, 2 * DIALOGUE_LINE_MAX));
 	}

@@ -41,6 +41,8 @@ void session_client_line(struct smtp_session *session, const struct smtp_context
 /* smtp_payload.c */
 void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);
+/* The server answers something: no PROXY header is under way. */
+void session_proxy_answered(struct smtp_session *session, const struct smtp_context *context);
 /* The reply to DATA is known, and with it what the client's next bytes are. */
 void session_data_answered(struct smtp_session *session, const struct smtp_context *context,
 			   uint16_t code);
@@ -55,9 +57,9 @@ void session_upgrade_accepted(struct smtp_session *session, const struct smtp_co
 void session_server_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);
 /*
- * The client goes on, or the connection ends: the one command that is pending, if it is one, was
- * answered by what the server said since and what reads as no answer to it. Where something was
- * missed nothing is known.
+ * The client goes on, or the connection ends: a hello or STARTTLS that is all that is pending was
+ * answered by what the server said since, though it reads as no answer. Where something was missed
+ * nothing is known.
  */
 void session_answer_passed_over(struct smtp_session *session, const struct smtp_context *context);
 /* The rest of an open reply was missed. */

@@ -472,19 +472,44 @@ static void pass_over(struct smtp_session *s, uint16_t code)
 		s->clear->passed_over = code;
 }
 
+/* What ends a group of commands (RFC 2920 3.1, RFC 3207 4): behind it a client waits. */
+static bool is_waited_for(const struct smtp_pending *pending)
+{
+	return pending->kind == SMTP_PENDING_COMMAND &&
+	       (is_ehlo(pending->verb) || is_starttls(pending->verb) ||
+		pending->verb == SMTP_VERB_HELO);
+}
+
 void session_answer_passed_over(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct smtp_pending pending;
 	const uint16_t code = s->clear->passed_over;
 
-	if (code == 0 || s->doubt.client_hole || s->doubt.server_hole || !is_only_pending(s) ||
-	    !smtp_queue_peek(&s->clear->queue, &pending))
+	if (code == 0 || s->clear->reply.open || s->doubt.client_hole || s->doubt.server_hole ||
+	    !is_only_pending(s) || !smtp_queue_peek(&s->clear->queue, &pending) ||
+	    !is_waited_for(&pending))
 		return;
 	s->clear->passed_over = 0;
 	s->clear->reply = (struct smtp_reply){.verb = pending.verb, .code = code};
 	smtp_queue_pop(&s->clear->queue);
-	if (pending.kind == SMTP_PENDING_COMMAND)
-		command_answered(s, context, &pending);
+	command_answered(s, context, &pending);
+}
+
+/*
+ * A 354 without the blank behind it lets the client send its message all the same: what is pending
+ * in front of DATA was answered in such a way as well.
+ */
+static bool take_stray_go(struct smtp_session *s, struct span line)
+{
+	struct smtp_pending head;
+	if (s->state != SMTP_STATE_DATA_ASKED || !span_equal(span_head(line, 3), span_of("354", 3)))
+		return false;
+	while (smtp_queue_peek(&s->clear->queue, &head)) {
+		smtp_queue_pop(&s->clear->queue);
+		if (head.kind == SMTP_PENDING_COMMAND && head.verb == SMTP_VERB_DATA)
+			return true;
+	}
+	return false;
 }
 
 /* ---- lines ---- */
@@ -555,14 +580,18 @@ void session_reply_abandon(struct smtp_session *s, const struct smtp_context *co
 	reply_complete(s, context);
 }
 
-static void reply_begins(struct smtp_session *s, const struct smtp_reply_line *line)
+static void reply_begins(struct smtp_session *s, const struct smtp_context *context,
+			 const struct smtp_reply_line *line)
 {
 	struct smtp_pending head;
 	struct smtp_reply *r = &s->clear->reply;
+	const bool greets = is_greeting(s, line);
 
-	*r = (struct smtp_reply){.open = true, .verb = SMTP_VERB_COUNT, .hole = r->hole};
-	r->is_greeting = is_greeting(s, line);
-	if (r->is_greeting)
+	if (!greets)
+		session_proxy_answered(s, context);
+	*r = (struct smtp_reply){
+	    .open = true, .verb = SMTP_VERB_COUNT, .hole = r->hole, .is_greeting = greets};
+	if (greets)
 		return;
 	s->greeting_done = true;
 	r->matched = match_reply(s, line);
@@ -607,7 +636,9 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 			server_is_foreign(s);
 		s->doubt.odd_line = true;
 		/* Else a line that is no reply, in the middle of SMTP: passed over. */
-		if (!r->open)
+		if (!r->open && take_stray_go(s, line->bytes))
+			session_data_answered(s, context, 354);
+		else if (!r->open)
 			pass_over(s, stray_code(line->bytes));
 		return;
 	}
@@ -620,7 +651,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 	else if (!r->open)
 		r->hole = false;
 	if (!r->open)
-		reply_begins(s, &parsed);
+		reply_begins(s, context, &parsed);
 	r->code = parsed.code;
 	/* Of a reply to EHLO only the first line says anything of the client. */
 	const bool may_echo = r->may_echo && (parsed.code != 250 || !r->first_line_done);
