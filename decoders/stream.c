@@ -118,8 +118,11 @@ enum stream_verdict stream_push(struct stream_pool *pool, struct stream *s, enum
 	if ((segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN &&
 	    stream_judge_syn(pool, s, from, segment) == SYN_NEW)
 		return STREAM_NEW_CONNECTION;
-	if ((segment->flags & (TCP_SYN | TCP_RST)) == 0 && stream_another_begins(s, from, segment))
+	if ((segment->flags & (TCP_SYN | TCP_RST)) == 0 &&
+	    stream_another_begins(s, from, segment)) {
+		stream_rival_leaves(s, from);
 		return STREAM_NEW_CONNECTION;
+	}
 	step_begin(pool, time_ns, ordinal);
 	pool->step.segment = segment;
 	pool->step.side = from;

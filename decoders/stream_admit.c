@@ -139,6 +139,13 @@ bool stream_another_begins(const struct stream *s, enum side x, const struct tcp
 	       segment->seq - h->far_next <= FLIGHT_MIN;
 }
 
+void stream_rival_leaves(struct stream *s, enum side x)
+{
+	struct half *h = half_of(s, x);
+	if (h != NULL)
+		h->has_rival = false;
+}
+
 bool stream_syn_comes_again(const struct stream *s, enum side x, const struct tcp_segment *segment)
 {
 	bool silent = stream_said_nothing(s, SIDE_CLIENT) && stream_said_nothing(s, SIDE_SERVER);

@@ -269,6 +269,8 @@ bool stream_place(struct stream_pool *pool, struct stream *s, struct stream_even
 enum syn stream_judge_syn(struct stream_pool *pool, struct stream *s, enum side x,
 			  const struct tcp_segment *segment);
 bool stream_another_begins(const struct stream *s, enum side x, const struct tcp_segment *segment);
+/* The other one of two SYNs is that of a connection of its own now. */
+void stream_rival_leaves(struct stream *s, enum side x);
 void stream_admit(struct stream_pool *pool, struct stream *s);
 
 #endif

@@ -290,6 +290,7 @@ static void opens_another(struct pipeline *p, struct flow *flow)
 {
 	struct flow *gives_way = set_aside(p, flow);
 	p->stage = STAGE_SEGMENT;
+	p->begins = true;
 	if (gives_way != NULL)
 		close_begin(p, gives_way, CLOSED_BY_TIMEOUT, true, STAGE_SEGMENT);
 }
@@ -395,7 +396,9 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	const bool opens = (segment->flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
 	const uint8_t src_end = p->packet->src_end;
 	struct view_choice choice = {.flow = NULL, .key = p->packet->key};
+	const bool begins = p->begins || opens;
 
+	p->begins = false;
 	p->stage = STAGE_IDLE;
 	p->place.cause = CAUSE_PACKET;
 	p->place.due_ns = 0;
@@ -412,7 +415,7 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 		if (flow != NULL && aside == NULL)
 			flow->beside = 0;
 		/* What opens a connection is not of one that is over. */
-		if (!opens || (flow != NULL && aside != NULL && !aside->over))
+		if (!begins || (flow != NULL && aside != NULL && !aside->over))
 			flow = nearer(flow, aside, segment, src_end);
 		if (flow != NULL)
 			choice.key = flow->key;
@@ -546,6 +549,7 @@ bool pipeline_packet(struct pipeline *p, const struct followed_packet *packet)
 {
 	p->packet = packet;
 	p->looked_up = false;
+	p->begins = false;
 	p->out_of_line = false;
 	if (clock_step(p, packet->clock_ns, packet->ordinal)) {
 		p->stage = STAGE_TIME;

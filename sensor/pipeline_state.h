@@ -60,6 +60,7 @@ struct pipeline {
 	    *packet;        /* the one given last; NULL: the clock alone went on */
 	struct flow *shown; /* the packet's, if it was looked up already, and */
 	bool looked_up;
+	bool begins;      /* its segment opens another connection than the one it looks like */
 	bool out_of_line; /* stream_fast() and stream_in_order() refused the packet already */
 	struct stream_event event; /* of the packet, in STAGE_EVENT */
 	struct flow *flow;         /* under hand */

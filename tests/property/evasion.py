@@ -337,6 +337,15 @@ HANDSHAKE_TRICKS = {
 }
 
 
+def speaks_later(number):
+	"""A SYN in front of all, and what is said behind it once the true client has spoken."""
+	forged = Packet(CLIENT, number + 1, 5001, PSH | ACK, b"MAIL FROM:<x@x.example>\r\n", ttl=1)
+	return lambda ps, i: [syn(number)] + ps[:i] + [forged] + ps[i:]
+
+
+TRICKS.update({f"another SYN, which speaks later, {n:x}": speaks_later(n) for n in (999, 1001, 71_000, 1 << 20, 3 << 30)})
+
+
 # Where one side alone is captured: whose, and what is added to it.
 ONE_SIDED_TRICKS = {
 	"another SYN, the client's side alone": (CLIENT, at_once(syn(3 << 30))),
@@ -402,7 +411,7 @@ def main():
 				told = facts(found[true]) if found else {}
 				if trick.startswith(("reset", "all flags")) and told.get("closed_by") == "rst":
 					told["closed_by"] = base[name]["closed_by"]  # that a reset was seen is so
-				if trick.startswith("another SYN speaks") and told.get("visibility") == "midstream":
+				if trick.startswith(("another SYN speaks", "another SYN, which speaks")) and told.get("visibility") == "midstream":
 					told["visibility"] = base[name]["visibility"]  # the greeting was heard by the forged client
 				alerts = {rule for record in found for rule in get(record, "stripwatch.alerts") or []}
 				# What follows a connection's end may begin another one; that one claims nothing.
