@@ -136,14 +136,9 @@ static bool judge_plaintext_credentials(const struct judging *judging, struct fi
 	const struct sasl_mechanism *mechanism =
 	    sasl_mechanism_find(session_facts_text(facts, TEXT_AUTH_MECHANISM));
 	enum sasl_sends sends = mechanism != NULL ? mechanism->sends : SASL_SENDS_SECRET;
-	if (sends == SASL_SENDS_TRACE) {
-		say(finding, "The client logged in as nobody without TLS (AUTH ANONYMOUS): it sent "
-			     "no password, at most a name or an address as a trace.");
-		return raise(finding, SEVERITY_LOW, CONFIDENCE_CERTAIN, "anonymous");
-	}
 	if (sends == SASL_SENDS_IDENTITY) {
-		say(finding, "The client said without TLS who it is (AUTH EXTERNAL), and sent no "
-			     "password: whoever can take its place on the path can say the same.");
+		say(finding, "The client said without TLS who it is (AUTH EXTERNAL): whoever can "
+			     "take its place on the path can say the same.");
 		return raise(finding, SEVERITY_MEDIUM, CONFIDENCE_CERTAIN, "identity");
 	}
 	if (facts->auth_challenge_response) {

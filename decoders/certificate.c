@@ -247,10 +247,14 @@ static bool chain_digest(const struct digester *digester, const struct span *der
 }
 
 uint32_t certificate_cache_judge_chain(struct certificate_cache *cache, const struct span *ders,
-				       size_t count, int64_t time_s)
+				       size_t count, int64_t time_s, bool *judged)
 {
 	uint8_t sha256[DIGEST_SHA256_SIZE];
 	struct chain_judgement judgement;
+	bool nobody_asks;
+	if (judged == NULL)
+		judged = &nobody_asks;
+	*judged = false;
 	if (cache->anchors == NULL || count == 0)
 		return 0;
 	if (count > CERTIFICATE_CHAIN_MAX)
@@ -262,10 +266,13 @@ uint32_t certificate_cache_judge_chain(struct certificate_cache *cache, const st
 					    ? &cache->verdicts[digest_slot(sha256, cache->cap)]
 					    : NULL;
 	if (verdict != NULL && verdict->used && time_s >= verdict->judgement.from &&
-	    time_s < verdict->judgement.to && memcmp(verdict->sha256, sha256, sizeof sha256) == 0)
+	    time_s < verdict->judgement.to && memcmp(verdict->sha256, sha256, sizeof sha256) == 0) {
+		*judged = true;
 		return verdict->judgement.problems;
+	}
 	if (!certificate_anchors_judge(cache->anchors, ders, count, time_s, &judgement))
 		return 0;
+	*judged = true;
 	cache->counts.verified++;
 	if (verdict != NULL) {
 		*verdict = (struct chain_verdict){.judgement = judgement, .used = true};

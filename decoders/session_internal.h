@@ -30,6 +30,8 @@ void session_push_pending(struct smtp_session *session, const struct smtp_contex
 			  enum smtp_pending_kind kind, enum smtp_verb verb, uint8_t flags,
 			  struct span domain);
 void session_forget_pending(struct smtp_session *session);
+/* Bytes of a credential were sent in the clear, if the exchange holds any. */
+void session_reach_credentials(struct smtp_session *session);
 void session_reply_lost(struct smtp_session *session, const struct smtp_pending *pending);
 /* A line that is a command; injected: it stood behind STARTTLS, before the reply. */
 void session_client_command(struct smtp_session *session, const struct smtp_context *context,

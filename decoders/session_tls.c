@@ -115,8 +115,12 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 	struct session_facts *f = &s->facts;
 	const struct tls_facts *tls = &s->tls->facts;
 	bool up = f->tls.established == TRI_TRUE;
-	/* A fatal alert ended TLS (RFC 5246 7.2.2): what follows it stands for no record. */
-	bool given_up = tls->fatal[SIDE_CLIENT] || tls->fatal[SIDE_SERVER];
+	/* A fatal alert ended TLS (RFC 5246 7.2.2): what follows it stands for no record. But a
+	   server that has sent one has nothing to say before its client has: that is a reply to the
+	   ClientHello, and the alert may be as forged as it. */
+	bool given_up = tls->fatal[SIDE_CLIENT] ||
+			(tls->fatal[SIDE_SERVER] &&
+			 (side == SIDE_CLIENT || s->framing[SIDE_CLIENT] == SMTP_FRAMING_TEXT));
 
 	if (f->implicit_tls && !tls->client_hello && !tls->server_hello) {
 		f->implicit_tls = false;

@@ -90,8 +90,10 @@ static bool is_credential(struct span answer)
 	return !(answer.len == 1 && (answer.ptr[0] == '*' || answer.ptr[0] == '='));
 }
 
-static void reach_credentials(struct smtp_session *s)
+void session_reach_credentials(struct smtp_session *s)
 {
+	if (s->clear->auth_trace)
+		return;
 	s->facts.credentials_in_clear = true;
 	smtp_reach(s, MILESTONE_CREDENTIALS);
 }
@@ -141,6 +143,7 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 					     span_of("UNKNOWN", 7));
 	s->clear->auth_challenged = false;
 	s->clear->auth_early = false;
+	s->clear->auth_trace = mechanism != NULL && mechanism->sends == SASL_SENDS_TRACE;
 	smtp_enter(s, SMTP_STATE_AUTH);
 	s->clear->auth_step = 0;
 	struct span response = smtp_next_token(&rest);
@@ -148,7 +151,7 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 	if (is_credential(response)) {
 		note_account(s, context, response);
 		auth_step_over(s);
-		reach_credentials(s);
+		session_reach_credentials(s);
 	}
 	s->clear->auth_asks_account = false;
 }
@@ -282,7 +285,7 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 	if (is_credential(bytes)) {
 		note_account(s, context, bytes);
 		if (challenged)
-			reach_credentials(s);
+			session_reach_credentials(s);
 		else
 			s->clear->auth_early = true;
 	}

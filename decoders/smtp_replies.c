@@ -306,10 +306,8 @@ static void auth_answered(struct smtp_session *s)
 	struct session_facts *f = &s->facts;
 	if (s->clear->reply.code == 334) {
 		s->clear->auth_challenged = true;
-		if (s->clear->auth_early) {
-			f->credentials_in_clear = true;
-			smtp_reach(s, MILESTONE_CREDENTIALS);
-		}
+		if (s->clear->auth_early)
+			session_reach_credentials(s);
 		smtp_enter(s, SMTP_STATE_AUTH);
 		return;
 	}

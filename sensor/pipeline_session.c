@@ -2,6 +2,8 @@
 #include "alerts/verdict.h"
 #include "sensor/detector_pool.h"
 #include "sensor/pipeline_state.h"
+
+#include "decoders/certificate_chain.h"
 #include "sensor/view.h"
 
 /* Both sides said something. */
@@ -221,6 +223,8 @@ static uint32_t risks_of(struct pipeline *p, const struct session_facts *facts)
 	return hellos->risks | named->risks;
 }
 
+_Static_assert(TLS_CHAIN_MAX <= CERTIFICATE_CHAIN_MAX, "all that was kept is judged");
+
 /* The certificates that the server showed, one at least: what they are and what is against them. */
 static void read_chain(struct pipeline *p, struct smtp_session *session)
 {
@@ -261,13 +265,14 @@ static void read_chain(struct pipeline *p, struct smtp_session *session)
 				names[names_len++] = ehlo;
 		}
 		tls->certificate_id = info->id;
+		bool judged;
 		tls->certificate_problems =
 		    certificate_judge(info, time_s, names, names_len) |
-		    certificate_cache_judge_chain(p->certificates, chain, found->chain_len, time_s);
+		    certificate_cache_judge_chain(p->certificates, chain, found->chain_len, time_s,
+						  &judged);
 		tls->certificate_anchored =
-		    p->config.anchors != NULL &&
-		    (tls->certificate_problems &
-		     (CERTIFICATE_SELF_SIGNED | CERTIFICATE_NOT_ANCHORED)) == 0;
+		    judged && (tls->certificate_problems &
+			       (CERTIFICATE_SELF_SIGNED | CERTIFICATE_NOT_ANCHORED)) == 0;
 		certificate_release(session->certificate);
 		session->certificate = info;
 	}

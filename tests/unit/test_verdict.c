@@ -511,7 +511,6 @@ Test(verdict, credentials_by_mechanism)
 	    {"UNKNOWN", false, SEVERITY_HIGH, "password"},
 	    {"CRAM-MD5", true, SEVERITY_MEDIUM, "challenge-response"},
 	    {"EXTERNAL", true, SEVERITY_MEDIUM, "identity"},
-	    {"ANONYMOUS", true, SEVERITY_LOW, "anonymous"},
 	};
 	static struct verdict verdict;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
