@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/verdict.h"
+#include "decoders/certificate_chain.h"
 #include "sensor/detector_pool.h"
 #include "sensor/pipeline_state.h"
-
-#include "decoders/certificate_chain.h"
 #include "sensor/view.h"
 
 /* Both sides said something. */
