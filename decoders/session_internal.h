@@ -64,6 +64,8 @@ void session_server_bytes(struct smtp_session *session, const struct smtp_contex
  * nothing is known.
  */
 void session_answer_passed_over(struct smtp_session *session, const struct smtp_context *context);
+/* It speaks something else: nothing of it is looked at any more. */
+void session_server_is_foreign(struct smtp_session *session);
 /* The rest of an open reply was missed. */
 void session_reply_abandon(struct smtp_session *session, const struct smtp_context *context);
 

@@ -612,7 +612,7 @@ static bool is_foreign_code(const struct smtp_session *s, uint16_t code)
 	       s->facts.helo_accepted == 0;
 }
 
-static void server_is_foreign(struct smtp_session *s)
+void session_server_is_foreign(struct smtp_session *s)
 {
 	s->server_foreign = true;
 	s->framing[SIDE_SERVER] = SMTP_FRAMING_FOREIGN;
@@ -631,7 +631,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 			return;
 		if (!s->greeting_done && !s->clear->reply.open && s->from_start[SIDE_SERVER] &&
 		    !s->facts.spoke_smtp)
-			server_is_foreign(s);
+			session_server_is_foreign(s);
 		s->doubt.odd_line = true;
 		/* Else a line that is no reply, in the middle of SMTP: passed over. */
 		if (!r->open && take_stray_go(s, line->bytes))
@@ -641,7 +641,7 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 		return;
 	}
 	if (is_foreign_code(s, parsed.code)) {
-		server_is_foreign(s);
+		session_server_is_foreign(s);
 		return;
 	}
 	if (line->fragment && !r->open)
@@ -693,7 +693,7 @@ static void server_text(struct smtp_session *s, const struct smtp_context *conte
 		first = *bytes;
 	if (!s->started[SIDE_SERVER] && s->from_start[SIDE_SERVER] && !s->doubt.server_hole &&
 	    !smtp_may_be_reply(span_head(first, 4))) {
-		server_is_foreign(s);
+		session_server_is_foreign(s);
 		return;
 	}
 	s->started[SIDE_SERVER] = s->started[SIDE_SERVER] || s->doubt.server_hole || first.len >= 4;
