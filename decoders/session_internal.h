@@ -2,7 +2,8 @@
 /*
  * What the files of the session tracker share with one another and with nobody
  * else: smtp_session.c (life, events, holes), smtp_client.c (the client's lines),
- * smtp_payload.c (what else the client sends), smtp_replies.c (the server's side),
+ * smtp_payload.c (what else the client sends), smtp_proxy.c (what a load balancer puts in front),
+ * smtp_answers.c (which command a reply answers), smtp_replies.c (what it says),
  * session_tls.c (both after the upgrade), smtp_outcome.c (what it comes to).
  */
 #ifndef DECODERS_SESSION_INTERNAL_H
@@ -43,8 +44,6 @@ void session_client_line(struct smtp_session *session, const struct smtp_context
 /* smtp_payload.c */
 void session_client_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);
-/* The server answers something: no PROXY header is under way. */
-void session_proxy_answered(struct smtp_session *session, const struct smtp_context *context);
 /* The reply to DATA is known, and with it what the client's next bytes are. */
 void session_data_answered(struct smtp_session *session, const struct smtp_context *context,
 			   uint16_t code);
@@ -55,14 +54,50 @@ void session_upgrade_refused(struct smtp_session *session, const struct smtp_con
 void session_upgrade_accepted(struct smtp_session *session, const struct smtp_context *context,
 			      uint16_t code);
 
+/* smtp_proxy.c */
+
+/*
+ * Takes the bytes of a PROXY header off the client's first ones. True: bytes were taken, or those
+ * withheld so far have proved to be the client's own; go on with what is left.
+ */
+bool session_proxy_header(struct smtp_session *session, const struct smtp_context *context,
+			  struct span *bytes);
+/* The server answers something: no PROXY header is under way. */
+void session_proxy_answered(struct smtp_session *session, const struct smtp_context *context);
+
+/* smtp_answers.c */
+
+/* Whether the first reply of the server is its greeting rather than an answer. */
+bool session_is_greeting(const struct smtp_session *session, const struct smtp_reply_line *line);
+/*
+ * Brings the command that the reply answers to the head of the queue. False when it answers none
+ * that was seen.
+ */
+bool session_match_reply(struct smtp_session *session, const struct smtp_reply_line *line);
+/* The server has said what reads as an answer to nothing that is pending; code: not 0. */
+void session_pass_over(struct smtp_session *session, uint16_t code);
+/*
+ * Whether what was passed over answered a hello or STARTTLS all the same, as that is all that is
+ * pending and nothing was missed: it is no longer pending then.
+ */
+bool session_take_passed_over(struct smtp_session *session, struct smtp_pending *answered,
+			      uint16_t *code);
+/*
+ * Whether a line that is no reply is a 354 without the blank behind it, which lets the client send
+ * its message all the same. DATA is no longer pending then, nor what stood in front of it: that was
+ * answered in such a way as well.
+ */
+bool session_take_stray_go(struct smtp_session *session, uint16_t code);
+/*
+ * Whether LMTP answers this end of a message once more: once for each recipient that was accepted,
+ * also behind BDAT (RFC 2033 4.3). Behind DATA each of them waits in the queue. Counts this one.
+ */
+bool session_is_answered_again(struct smtp_session *session, const struct smtp_pending *pending);
+
 /* smtp_replies.c */
 void session_server_bytes(struct smtp_session *session, const struct smtp_context *context,
 			  struct span bytes);
-/*
- * The client goes on, or the connection ends: a hello or STARTTLS that is all that is pending was
- * answered by what the server said since, though it reads as no answer. Where something was missed
- * nothing is known.
- */
+/* The client goes on, or the connection ends: see session_take_passed_over(). */
 void session_answer_passed_over(struct smtp_session *session, const struct smtp_context *context);
 /* It speaks something else: nothing of it is looked at any more. */
 void session_server_is_foreign(struct smtp_session *session);

@@ -42,9 +42,9 @@ void session_reply_lost(struct smtp_session *s, const struct smtp_pending *pendi
 {
 	if (pending->kind != SMTP_PENDING_COMMAND)
 		return;
-	if (pending->verb == SMTP_VERB_EHLO || pending->verb == SMTP_VERB_LHLO)
+	if (smtp_verb_is_ehlo(pending->verb))
 		s->doubt.ehlo_reply_lost = true;
-	if (pending->verb == SMTP_VERB_STARTTLS || pending->verb == SMTP_VERB_ANONYMOUSTLS)
+	if (smtp_verb_is_starttls(pending->verb))
 		s->doubt.starttls_reply_lost = true;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server's side of a session: replies, and which command each one answers. */
+/* The server's side of a session: what its replies say. */
 #include "decoders/sasl.h"
 #include "decoders/session_internal.h"
 
@@ -13,164 +13,6 @@ static void count_u8(uint8_t *count)
 {
 	if (*count < UINT8_MAX)
 		(*count)++;
-}
-
-static bool is_starttls(enum smtp_verb verb)
-{
-	return verb == SMTP_VERB_STARTTLS || verb == SMTP_VERB_ANONYMOUSTLS;
-}
-
-static bool is_ehlo(enum smtp_verb verb)
-{
-	return verb == SMTP_VERB_EHLO || verb == SMTP_VERB_LHLO;
-}
-
-/* ---- which command does a reply answer ---- */
-
-/* Codes that RFC 5321 and its extensions give to one command only. */
-static bool code_is_specific(uint16_t code)
-{
-	return code == 220 || code == 221 || code == 235 || code == 334 || code == 354;
-}
-
-static bool code_fits(uint16_t code, const struct smtp_pending *pending)
-{
-	bool auth = pending->kind == SMTP_PENDING_ANSWER ||
-		    (pending->kind == SMTP_PENDING_COMMAND &&
-		     (pending->verb == SMTP_VERB_AUTH || pending->verb == SMTP_VERB_EXPS));
-	bool command = pending->kind == SMTP_PENDING_COMMAND;
-
-	switch (code) {
-	case 220:
-		return command && is_starttls(pending->verb);
-	case 221:
-		return command && pending->verb == SMTP_VERB_QUIT;
-	case 235:
-	case 334:
-		return auth;
-	case 354:
-		return command &&
-		       (pending->verb == SMTP_VERB_DATA || pending->verb == SMTP_VERB_EXCH50);
-	default:
-		return pending->kind != SMTP_PENDING_UNSEEN;
-	}
-}
-
-/* Whether an entry behind the head is one that this reply can only be for. */
-static bool fits_behind_head(const struct smtp_session *s, const struct smtp_reply_line *line)
-{
-	struct smtp_pending pending;
-	uint16_t position = 0;
-	bool listing = line->code == 250 && !line->last;
-
-	while (smtp_queue_next(&s->clear->queue, &position, &pending)) {
-		if (code_is_specific(line->code) && code_fits(line->code, &pending))
-			return true;
-		if (listing && pending.kind == SMTP_PENDING_COMMAND && is_ehlo(pending.verb))
-			return true;
-	}
-	return false;
-}
-
-static bool is_the_one(const struct smtp_reply_line *line, const struct smtp_pending *pending)
-{
-	if (code_is_specific(line->code))
-		return code_fits(line->code, pending);
-	return pending->kind == SMTP_PENDING_COMMAND && is_ehlo(pending->verb);
-}
-
-static bool is_only_pending(const struct smtp_session *s)
-{
-	struct smtp_pending pending;
-	uint16_t position = 0;
-	return smtp_queue_next(&s->clear->queue, &position, &pending) &&
-	       !smtp_queue_next(&s->clear->queue, &position, &pending);
-}
-
-/*
- * Brings the command that the reply answers to the head of the queue. False
- * when it answers none that was seen.
- */
-static bool match_reply(struct smtp_session *s, const struct smtp_reply_line *line)
-{
-	struct smtp_pending head;
-	/* No server takes an empty line for a command that it can fulfil. */
-	while (line->code < 400 && smtp_queue_peek(&s->clear->queue, &head) &&
-	       head.kind == SMTP_PENDING_EMPTY)
-		smtp_queue_pop(&s->clear->queue);
-	if (!smtp_queue_peek(&s->clear->queue, &head))
-		return false;
-	bool unseen = head.kind == SMTP_PENDING_UNSEEN;
-	/* Behind a hole among the replies it is one of several commands', or nobody's. */
-	bool refused_hello = line->code >= 400 && head.kind == SMTP_PENDING_COMMAND &&
-			     (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO);
-	if (s->doubt.lost_replies && !code_is_specific(line->code) &&
-	    (line->code == 421 || refused_hello || !is_only_pending(s)) &&
-	    !fits_behind_head(s, line))
-		return false;
-	bool holes = s->doubt.client_hole || s->doubt.server_hole;
-	/* A second greeting, or the reply to what was missed. Where nothing was, any other code is
-	   the hello's, whatever made the server say it: its client has no better explanation. */
-	if (code_is_specific(line->code) && (line->code == 220 || holes) &&
-	    head.kind == SMTP_PENDING_COMMAND &&
-	    (is_ehlo(head.verb) || head.verb == SMTP_VERB_HELO) && !fits_behind_head(s, line))
-		return false;
-	bool specific_misfit = code_is_specific(line->code) && !code_fits(line->code, &head);
-	if ((specific_misfit || unseen) && fits_behind_head(s, line)) {
-		while (smtp_queue_peek(&s->clear->queue, &head) && !is_the_one(line, &head)) {
-			session_reply_lost(s, &head);
-			smtp_queue_pop(&s->clear->queue);
-		}
-		s->doubt.lost_replies = false; /* from here on the order is known again */
-		return true;
-	}
-	return !unseen && !(specific_misfit && line->code == 221 && holes);
-}
-
-/* "SMTP" or "ESMTP" in the greeting (RFC 5321 4.3.1), in any case. */
-static bool names_smtp(struct span text)
-{
-	for (size_t i = 0; i + 4 <= text.len; i++)
-		if (span_equal_nocase(span_of(text.ptr + i, 4), span_of("SMTP", 4)))
-			return true;
-	return false;
-}
-
-/*
- * Whether a reply in front of which nothing was seen reads as a greeting. It may
- * answer a command: a 220 STARTTLS, any other code whatever. A greeting begins
- * with a name (RFC 5321 4.2), a reply with an enhanced status or words.
- */
-static bool reads_as_greeting(const struct smtp_reply_line *line)
-{
-	struct span name = smtp_host_name(line->text);
-	bool dotted = false;
-
-	if (line->code != 220 && line->code != 421 && line->code != 554)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		dotted = dotted || name.ptr[i] == '.' || name.ptr[i] == '[';
-	return dotted || (name.len > 0 && names_smtp(line->text));
-}
-
-/* Whether the first reply of the server is its greeting rather than an answer. */
-static bool is_greeting(const struct smtp_session *s, const struct smtp_reply_line *line)
-{
-	struct smtp_pending head;
-	bool pending = smtp_queue_peek(&s->clear->queue, &head);
-
-	if (s->greeting_done)
-		return false;
-	bool nothing_seen = !s->from_start[SIDE_CLIENT] && !pending;
-	if (!s->from_start[SIDE_SERVER] && (nothing_seen || s->doubt.client_hole))
-		return reads_as_greeting(line);
-	if (line->code == 220)
-		return !pending || !code_fits(220, &head) || s->from_start[SIDE_SERVER];
-	if (!s->from_start[SIDE_SERVER])
-		return !pending && line->code >= 400;
-	/* A server that starts with the answer to a command has no greeting. */
-	return line->code != 354 && line->code != 334 && line->code != 235 &&
-	       !(line->code == 250 && pending);
 }
 
 /* ---- what a reply says ---- */
@@ -291,11 +133,6 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 	struct session_facts *f = &s->facts;
 	if (s->clear->reply.code / 100 != 2)
 		return;
-	/* A recipient is taken for a mail that was (RFC 5321 3.3), however that was answered. */
-	if (f->mails_2xx == 0 && f->mails > 0) {
-		count_u32(&f->mails_2xx);
-		smtp_reach(s, MILESTONE_MAIL_ACCEPTED);
-	}
 	count_u32(&f->recipients);
 	count_u32(&s->clear->transaction_recipients);
 	(void)session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS, pending->domain);
@@ -455,77 +292,16 @@ static void unmatched_reply(struct smtp_session *s, const struct smtp_context *c
 	}
 }
 
-/* ---- answers that are none ---- */
-
-static uint16_t stray_code(struct span line)
-{
-	uint16_t code = smtp_stray_code(line);
-	return code != 0 ? code : REPLY_WITHOUT_CODE;
-}
-
-/* The server has said what reads as an answer to nothing that is pending. */
-static void pass_over(struct smtp_session *s, uint16_t code)
-{
-	if (s->clear->passed_over == 0 && !smtp_queue_is_empty(&s->clear->queue))
-		s->clear->passed_over = code;
-}
-
-/* What ends a group of commands (RFC 2920 3.1, RFC 3207 4): behind it a client waits. */
-static bool is_waited_for(const struct smtp_pending *pending)
-{
-	return pending->kind == SMTP_PENDING_COMMAND &&
-	       (is_ehlo(pending->verb) || is_starttls(pending->verb) ||
-		pending->verb == SMTP_VERB_HELO);
-}
+/* ---- lines ---- */
 
 void session_answer_passed_over(struct smtp_session *s, const struct smtp_context *context)
 {
 	struct smtp_pending pending;
-	const uint16_t code = s->clear->passed_over;
-
-	if (code == 0 || s->clear->reply.open || s->doubt.client_hole || s->doubt.server_hole ||
-	    !is_only_pending(s) || !smtp_queue_peek(&s->clear->queue, &pending) ||
-	    !is_waited_for(&pending))
+	uint16_t code;
+	if (!session_take_passed_over(s, &pending, &code))
 		return;
-	s->clear->passed_over = 0;
 	s->clear->reply = (struct smtp_reply){.verb = pending.verb, .code = code};
-	smtp_queue_pop(&s->clear->queue);
 	command_answered(s, context, &pending);
-}
-
-/*
- * A 354 without the blank behind it lets the client send its message all the same: what is pending
- * in front of DATA was answered in such a way as well.
- */
-static bool take_stray_go(struct smtp_session *s, struct span line)
-{
-	struct smtp_pending head;
-	if (s->state != SMTP_STATE_DATA_ASKED || !span_equal(span_head(line, 3), span_of("354", 3)))
-		return false;
-	while (smtp_queue_peek(&s->clear->queue, &head)) {
-		smtp_queue_pop(&s->clear->queue);
-		if (head.kind == SMTP_PENDING_COMMAND && head.verb == SMTP_VERB_DATA)
-			return true;
-	}
-	return false;
-}
-
-/* ---- lines ---- */
-
-/*
- * An end of a message that LMTP answers once more: once for each recipient that was accepted, also
- * behind BDAT (RFC 2033 4.3). Behind DATA each of them waits in the queue.
- */
-static bool is_answered_again(struct smtp_session *s, const struct smtp_pending *pending)
-{
-	if (!s->is_lmtp || pending->verb != SMTP_VERB_BDAT ||
-	    (pending->flags & SMTP_PENDING_LAST) == 0)
-		return false;
-	if (++s->clear->chunk_replies < s->clear->transaction_recipients)
-		return true;
-	s->clear->chunk_replies = 0;
-	s->clear->transaction_recipients = 0;
-	return false;
 }
 
 static void reply_complete(struct smtp_session *s, const struct smtp_context *context)
@@ -543,11 +319,11 @@ static void reply_complete(struct smtp_session *s, const struct smtp_context *co
 	}
 	if (!r->matched || !smtp_queue_peek(&s->clear->queue, &pending)) {
 		unmatched_reply(s, context);
-		pass_over(s, r->code);
+		session_pass_over(s, r->code);
 		return;
 	}
 	s->clear->passed_over = 0;
-	if (is_answered_again(s, &pending)) {
+	if (session_is_answered_again(s, &pending)) {
 		message_answered(s);
 		return;
 	}
@@ -583,7 +359,7 @@ static void reply_begins(struct smtp_session *s, const struct smtp_context *cont
 {
 	struct smtp_pending head;
 	struct smtp_reply *r = &s->clear->reply;
-	const bool greets = is_greeting(s, line);
+	const bool greets = session_is_greeting(s, line);
 
 	if (!greets)
 		session_proxy_answered(s, context);
@@ -592,7 +368,7 @@ static void reply_begins(struct smtp_session *s, const struct smtp_context *cont
 	if (greets)
 		return;
 	s->greeting_done = true;
-	r->matched = match_reply(s, line);
+	r->matched = session_match_reply(s, line);
 	if (r->matched && smtp_queue_peek(&s->clear->queue, &head)) {
 		r->verb = head.kind == SMTP_PENDING_ANSWER ? SMTP_VERB_AUTH : head.verb;
 		r->may_echo = (head.flags & SMTP_PENDING_HIDDEN) != 0;
@@ -634,10 +410,11 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 			session_server_is_foreign(s);
 		s->doubt.odd_line = true;
 		/* Else a line that is no reply, in the middle of SMTP: passed over. */
-		if (!r->open && take_stray_go(s, line->bytes))
-			session_data_answered(s, context, 354);
+		const uint16_t code = smtp_stray_code(line->bytes);
+		if (!r->open && session_take_stray_go(s, code))
+			session_data_answered(s, context, code);
 		else if (!r->open)
-			pass_over(s, stray_code(line->bytes));
+			session_pass_over(s, code != 0 ? code : REPLY_WITHOUT_CODE);
 		return;
 	}
 	if (is_foreign_code(s, parsed.code)) {
@@ -657,9 +434,9 @@ static void server_line(struct smtp_session *s, const struct smtp_context *conte
 		       may_echo);
 	if (r->is_greeting && !r->first_line_done) {
 		s->facts.greeting_masked = smtp_greeting_is_masked(parsed.text);
-		s->greeting_names_smtp = names_smtp(parsed.text);
+		s->greeting_names_smtp = smtp_greeting_names_smtp(parsed.text);
 		note_server_name(s, context, parsed.text);
-	} else if (is_ehlo(r->verb)) {
+	} else if (smtp_verb_is_ehlo(r->verb)) {
 		ehlo_line(s, context, &parsed);
 	} else if (parsed.code == 334) {
 		s->clear->auth_asks_account = sasl_asks_account(parsed.text);

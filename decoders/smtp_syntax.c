@@ -106,6 +106,16 @@ bool smtp_command_is_certain(const struct smtp_command *command)
 	}
 }
 
+bool smtp_verb_is_ehlo(enum smtp_verb verb)
+{
+	return verb == SMTP_VERB_EHLO || verb == SMTP_VERB_LHLO;
+}
+
+bool smtp_verb_is_starttls(enum smtp_verb verb)
+{
+	return verb == SMTP_VERB_STARTTLS || verb == SMTP_VERB_ANONYMOUSTLS;
+}
+
 struct span smtp_verb_text(enum smtp_verb verb)
 {
 	return span_of(verbs[verb].text, verbs[verb].len);
@@ -195,6 +205,14 @@ bool smtp_capability_is_registered(struct span keyword)
 	       IS_WORD(keyword, "CHUNKING") || IS_WORD(keyword, "BINARYMIME") ||
 	       IS_WORD(keyword, "DSN") || IS_WORD(keyword, "SMTPUTF8") ||
 	       IS_WORD(keyword, "AUTH") || IS_WORD(keyword, "ETRN");
+}
+
+bool smtp_greeting_names_smtp(struct span text)
+{
+	for (size_t i = 0; i + 4 <= text.len; i++)
+		if (span_equal_nocase(span_of(text.ptr + i, 4), span_of("SMTP", 4)))
+			return true;
+	return false;
 }
 
 bool smtp_greeting_is_masked(struct span text)

@@ -32,6 +32,12 @@ bool smtp_command_is_certain(const struct smtp_command *command);
 
 struct span smtp_verb_text(enum smtp_verb verb);
 
+/* EHLO, or LMTP's LHLO (RFC 2033). */
+bool smtp_verb_is_ehlo(enum smtp_verb verb);
+
+/* STARTTLS, or Exchange's X-ANONYMOUSTLS. */
+bool smtp_verb_is_starttls(enum smtp_verb verb);
+
 /* Whether the verb's argument is treated as a secret. UNKNOWN is. */
 bool smtp_verb_is_secret(enum smtp_verb verb);
 
@@ -66,6 +72,9 @@ enum smtp_offer smtp_parse_capability(struct span text, struct span *keyword);
 
 /* Whether it is a keyword that nothing but an EHLO reply has in its place (RFC 5321 2.2.2). */
 bool smtp_capability_is_registered(struct span keyword);
+
+/* "SMTP" or "ESMTP" in the greeting's text (RFC 5321 4.3.1), in any case. */
+bool smtp_greeting_names_smtp(struct span text);
 
 /* Whether the greeting's text was overwritten with '*' (2, 0 and blanks may survive). */
 bool smtp_greeting_is_masked(struct span text);
