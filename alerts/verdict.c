@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/verdict.h"
 
-#include "decoders/sasl.h"
+#include "decoders/tls_handshake.h"
 #include "decoders/tls_suites.h"
-
-#define TLS_ALERT_INAPPROPRIATE_FALLBACK 86 /* RFC 7507 */
 
 /* What one judging looks at, and the finding it writes. */
 struct judging {
@@ -133,15 +131,12 @@ static bool judge_plaintext_credentials(const struct judging *judging, struct fi
 	const struct session_facts *facts = judging->facts;
 	if (!facts->credentials_in_clear)
 		return false;
-	const struct sasl_mechanism *mechanism =
-	    sasl_mechanism_find(session_facts_text(facts, TEXT_AUTH_MECHANISM));
-	enum sasl_sends sends = mechanism != NULL ? mechanism->sends : SASL_SENDS_SECRET;
-	if (sends == SASL_SENDS_IDENTITY) {
+	if (facts->auth_sends == SASL_SENDS_IDENTITY) {
 		say(finding, "The client said without TLS who it is (AUTH EXTERNAL): whoever can "
 			     "take its place on the path can say the same.");
 		return raise(finding, SEVERITY_MEDIUM, CONFIDENCE_CERTAIN, "identity");
 	}
-	if (facts->auth_challenge_response) {
+	if (facts->auth_sends == SASL_SENDS_PROOF) {
 		say(finding, "The client authenticated without TLS by challenge and response: the "
 			     "password can be guessed offline from what was sent.");
 		return raise(finding, SEVERITY_MEDIUM, CONFIDENCE_CERTAIN, "challenge-response");

@@ -54,10 +54,11 @@ static size_t local_part_start(struct span text, size_t at)
 	return start;
 }
 
-/* Copies text with the local part of whatever looks like an address replaced. */
-static void put_addresses(struct line_writer *w, const struct redaction *redaction,
+/* Copies text with the local part of whatever looks like an address replaced; whether one was. */
+static bool put_addresses(struct line_writer *w, const struct redaction *redaction,
 			  struct span text)
 {
+	bool hidden = false;
 	size_t done = 0;
 	for (size_t i = 0; !redaction->show_addresses && i < text.len; i++) {
 		const uint8_t *at = memchr(text.ptr + i, '@', text.len - i);
@@ -69,24 +70,12 @@ static void put_addresses(struct line_writer *w, const struct redaction *redacti
 			start = done;
 		put_bytes(w, span_of(text.ptr + done, start - done));
 		put_redacted(w);
+		hidden = true;
 		done = i;
 	}
 	put_bytes(w, span_skip(text, done));
+	return hidden;
 }
-
-static bool begins_with(struct span text, const char *word, size_t len)
-{
-	return text.len >= len && span_equal_nocase(span_head(text, len), span_of(word, len));
-}
-
-#define BEGINS_WITH(text, literal) begins_with((text), (literal), sizeof(literal) - 1)
-
-static bool is_word(struct span text, const char *word, size_t len)
-{
-	return text.len == len && begins_with(text, word, len);
-}
-
-#define IS_WORD(text, literal) is_word((text), (literal), sizeof(literal) - 1)
 
 static bool is_number(struct span text)
 {
@@ -103,8 +92,8 @@ static bool is_notify(struct span list)
 		while (end < list.len && list.ptr[end] != ',')
 			end++;
 		struct span word = span_head(list, end);
-		if (!IS_WORD(word, "NEVER") && !IS_WORD(word, "SUCCESS") &&
-		    !IS_WORD(word, "FAILURE") && !IS_WORD(word, "DELAY"))
+		if (!SMTP_IS_WORD(word, "NEVER") && !SMTP_IS_WORD(word, "SUCCESS") &&
+		    !SMTP_IS_WORD(word, "FAILURE") && !SMTP_IS_WORD(word, "DELAY"))
 			return false;
 		list = span_skip(list, end + 1);
 	}
@@ -115,24 +104,27 @@ static bool is_notify(struct span list)
    ENVID= do. */
 static bool parameter_is_plain(struct span word)
 {
-	if (BEGINS_WITH(word, "SIZE="))
+	if (SMTP_STARTS_WITH(word, "SIZE="))
 		return is_number(span_skip(word, 5));
-	if (BEGINS_WITH(word, "NOTIFY="))
+	if (SMTP_STARTS_WITH(word, "NOTIFY="))
 		return is_notify(span_skip(word, 7));
-	return IS_WORD(word, "BODY=7BIT") || IS_WORD(word, "BODY=8BITMIME") ||
-	       IS_WORD(word, "BODY=BINARYMIME") || IS_WORD(word, "RET=FULL") ||
-	       IS_WORD(word, "RET=HDRS") || IS_WORD(word, "SMTPUTF8") ||
-	       IS_WORD(word, "REQUIRETLS");
+	return SMTP_IS_WORD(word, "BODY=7BIT") || SMTP_IS_WORD(word, "BODY=8BITMIME") ||
+	       SMTP_IS_WORD(word, "BODY=BINARYMIME") || SMTP_IS_WORD(word, "RET=FULL") ||
+	       SMTP_IS_WORD(word, "RET=HDRS") || SMTP_IS_WORD(word, "SMTPUTF8") ||
+	       SMTP_IS_WORD(word, "REQUIRETLS");
 }
 
-/* FROM:<path> or TO:<path> and parameters; anything else is not MAIL's or RCPT's and hidden. */
-static void put_path(struct line_writer *w, const struct redaction *redaction, struct span argument)
+/*
+ * FROM:<path> or TO:<path> and parameters; anything else is not MAIL's or RCPT's and hidden: true.
+ * What an envelope hides is not meant: replies that may name it are hidden for what they answer.
+ */
+static bool put_path(struct line_writer *w, const struct redaction *redaction, struct span argument)
 {
 	struct span path = smtp_path(argument);
-	bool from = BEGINS_WITH(argument, "FROM:"), to = BEGINS_WITH(argument, "TO:");
+	bool from = SMTP_STARTS_WITH(argument, "FROM:"), to = SMTP_STARTS_WITH(argument, "TO:");
 	if (!from && !to) {
 		put_redacted(w);
-		return;
+		return true;
 	}
 	/* An empty path is the sender of a bounce. */
 	size_t before = path.ptr != NULL ? (size_t)(path.ptr - argument.ptr) : argument.len;
@@ -162,6 +154,7 @@ static void put_path(struct line_writer *w, const struct redaction *redaction, s
 		else
 			put_redacted(w);
 	}
+	return false;
 }
 
 /* What BDAT has for an argument (RFC 3030 2), taken off; it may end in blanks. */
@@ -172,42 +165,19 @@ static struct span bdat_argument(struct span *rest)
 	if (!is_number(smtp_next_token(&behind)))
 		return span_of(NULL, 0);
 	*rest = behind;
-	if (IS_WORD(smtp_next_token(&behind), "LAST"))
+	if (SMTP_IS_WORD(smtp_next_token(&behind), "LAST"))
 		*rest = behind;
 	return span_head(argument, argument.len - rest->len);
 }
 
-bool dialogue_hides_argument(const struct redaction *redaction, const struct smtp_command *command)
-{
-	struct span rest = command->argument;
-	struct span name;
-
-	switch (command->verb) {
-	case SMTP_VERB_MAIL:
-	case SMTP_VERB_RCPT:
-		return !BEGINS_WITH(rest, "FROM:") && !BEGINS_WITH(rest, "TO:");
-	case SMTP_VERB_EHLO:
-	case SMTP_VERB_HELO:
-	case SMTP_VERB_LHLO:
-		name = smtp_next_token(&rest);
-		if (!redaction->show_addresses && name.len > 0 &&
-		    memchr(name.ptr, '@', name.len) != NULL)
-			return true;
-		return smtp_next_token(&rest).len > 0;
-	case SMTP_VERB_BDAT:
-		(void)bdat_argument(&rest);
-		return smtp_next_token(&rest).len > 0;
-	default:
-		return smtp_next_token(&rest).len > 0;
-	}
-}
-
-/* The argument of a command as far as the command has one; what else stands there is hidden. */
-static void put_argument(struct line_writer *w, const struct redaction *redaction,
+/* The argument of a command as far as the command has one; what else stands there is hidden: true.
+ */
+static bool put_argument(struct line_writer *w, const struct redaction *redaction,
 			 const struct smtp_command *command)
 {
 	const struct sasl_mechanism *mechanism;
 	struct span rest = command->argument;
+	bool hidden = false;
 
 	switch (command->verb) {
 	case SMTP_VERB_AUTH:
@@ -215,18 +185,17 @@ static void put_argument(struct line_writer *w, const struct redaction *redactio
 		mechanism = sasl_mechanism_find(smtp_next_token(&rest));
 		if (mechanism == NULL) {
 			put_redacted(w);
-			return;
+			return true;
 		}
 		put_bytes(w, span_of(mechanism->name, mechanism->len));
 		break;
 	case SMTP_VERB_MAIL:
 	case SMTP_VERB_RCPT:
-		put_path(w, redaction, command->argument);
-		return;
+		return put_path(w, redaction, command->argument);
 	case SMTP_VERB_EHLO:
 	case SMTP_VERB_HELO:
 	case SMTP_VERB_LHLO:
-		put_addresses(w, redaction, smtp_next_token(&rest));
+		hidden = put_addresses(w, redaction, smtp_next_token(&rest));
 		break;
 	case SMTP_VERB_BDAT:
 		put_bytes(w, bdat_argument(&rest));
@@ -234,11 +203,12 @@ static void put_argument(struct line_writer *w, const struct redaction *redactio
 	default:
 		break;
 	}
-	if (rest.len > 0) {
-		if (rest.len < command->argument.len)
-			PUT_LITERAL(w, " ");
-		put_redacted(w);
-	}
+	if (rest.len == 0)
+		return hidden;
+	if (rest.len < command->argument.len)
+		PUT_LITERAL(w, " ");
+	put_redacted(w);
+	return true;
 }
 
 void dialogue_ring_init(struct dialogue_ring *ring, struct budget *budget, size_t size)
@@ -275,7 +245,7 @@ static void ring_append(struct dialogue_ring *ring, struct dialogue *dialogue, e
 	ring->at += need;
 }
 
-void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
+bool dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
 		      const struct redaction *redaction, struct span line,
 		      const struct smtp_command *command)
 {
@@ -288,14 +258,16 @@ void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
 		else
 			put_redacted(&w);
 		ring_append(ring, dialogue, SIDE_CLIENT, &w);
-		return;
+		return true;
 	}
+	bool hidden = false;
 	put_bytes(&w, smtp_verb_text(command->verb));
 	if (command->argument.len > 0) {
 		PUT_LITERAL(&w, " ");
-		put_argument(&w, redaction, command);
+		hidden = put_argument(&w, redaction, command);
 	}
 	ring_append(ring, dialogue, SIDE_CLIENT, &w);
+	return hidden;
 }
 
 /* Whether text begins with an enhanced status code (RFC 3463): 2.1.0 */
@@ -343,9 +315,9 @@ static bool names_mailbox(enum smtp_verb answered)
 static bool is_queue_id(struct span text)
 {
 	struct span id = span_of(NULL, 0);
-	if (BEGINS_WITH(text, "Ok: queued as "))
+	if (SMTP_STARTS_WITH(text, "Ok: queued as "))
 		id = span_skip(text, 14);
-	else if (BEGINS_WITH(text, "OK id="))
+	else if (SMTP_STARTS_WITH(text, "OK id="))
 		id = span_skip(text, 6);
 	size_t len = 0;
 	while (len < id.len &&
@@ -395,7 +367,8 @@ void dialogue_reply(struct dialogue_ring *ring, struct dialogue *dialogue,
 		if (echo || (names_mailbox(answered) && !redaction->show_addresses))
 			put_hidden_text(&w, reply.text, accepts && !echo);
 		else
-			put_addresses(&w, redaction, span_head(reply.text, 2 * DIALOGUE_LINE_MAX));
+			(void)put_addresses(&w, redaction,
+					    span_head(reply.text, 2 * DIALOGUE_LINE_MAX));
 	}
 	while (w.len > 0 && w.bytes[w.len - 1] == '\r')
 		w.len--;

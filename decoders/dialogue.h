@@ -42,13 +42,13 @@ struct redaction {
 void dialogue_ring_init(struct dialogue_ring *ring, struct budget *budget, size_t size);
 void dialogue_ring_free(struct dialogue_ring *ring, struct budget *budget);
 
-/* A client's line and the command that it is; NULL: an answer to a 334, secret as a whole. */
-void dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
+/*
+ * A client's line and the command that it is; NULL: an answer to a 334, secret as a whole. Whether
+ * something of it is not shown that a reply may repeat; addresses in an envelope are not meant.
+ */
+bool dialogue_command(struct dialogue_ring *ring, struct dialogue *dialogue,
 		      const struct redaction *redaction, struct span line,
 		      const struct smtp_command *command);
-
-/* Whether something of the command's argument is not shown, but for addresses in an envelope. */
-bool dialogue_hides_argument(const struct redaction *redaction, const struct smtp_command *command);
 
 /*
  * A server's reply line to a command (SMTP_VERB_COUNT for the greeting). may_echo: the command had

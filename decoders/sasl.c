@@ -2,8 +2,7 @@
 #include "decoders/sasl.h"
 
 static const struct sasl_mechanism mechanisms[] = {
-#define MECHANISM(name, sends)                                                                     \
-	{name, sizeof(name) - 1, SASL_SENDS_##sends != SASL_SENDS_SECRET, SASL_SENDS_##sends},
+#define MECHANISM(name, sends) {name, sizeof(name) - 1, SASL_SENDS_##sends},
 #include "decoders/sasl_mechanisms.def"
 #undef MECHANISM
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The account name in a SASL exchange, and nothing else of it. Asked only
- * where account names may be shown.
+ * SASL mechanisms by name, and the account name in an exchange, nothing else of it: that is asked
+ * only where account names may be shown.
  */
 #ifndef DECODERS_SASL_H
 #define DECODERS_SASL_H
@@ -34,7 +34,6 @@ enum sasl_sends {
 struct sasl_mechanism {
 	const char *name; /* upper case, as it may be shown */
 	size_t len;
-	bool challenge_response; /* neither the password nor a bearer token itself is sent */
 	enum sasl_sends sends;
 };
 

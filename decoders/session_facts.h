@@ -12,6 +12,7 @@
 
 #include "decoders/addr.h"
 #include "decoders/budget.h"
+#include "decoders/sasl.h"
 #include "decoders/span.h"
 #include "decoders/stream.h"
 
@@ -207,7 +208,7 @@ struct session_facts {
 	uint32_t recipients;          /* RCPT commands accepted */
 	uint32_t mails_after_failure; /* MAILs answered 2xx after a refused or failed upgrade */
 	bool auth_in_clear;           /* an AUTH command was seen */
-	bool auth_challenge_response; /* its mechanism does not send the password itself */
+	enum sasl_sends auth_sends;   /* what its mechanism sends */
 	bool credentials_in_clear;    /* an initial response or an answer to a 334 was sent */
 	uint16_t auth_code;           /* final reply to AUTH, 0: none */
 

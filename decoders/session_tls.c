@@ -155,12 +155,25 @@ static void plaintext_found(struct smtp_session *s, const struct smtp_context *c
 	back_to_text(s, context, side);
 }
 
-/* TLS from the first byte was told by that byte alone, and the next ones are no record's. */
-static bool only_began_like_tls(const struct smtp_session *s, enum side side)
+/* A side's bytes are no records: what it is then read as. */
+static void malformed_found(struct smtp_session *s, const struct smtp_context *context,
+			    enum side side)
 {
 	const struct tls_facts *tls = &s->tls->facts;
-	return s->facts.implicit_tls && !tls->client_hello && !tls->server_hello &&
-	       s->tls->side[side].reading == TLS_READING_MALFORMED;
+	if (s->facts.implicit_tls && !tls->client_hello && !tls->server_hello) {
+		/* TLS from the first byte was told by that byte alone. */
+		s->facts.implicit_tls = false;
+		s->framing[side] = SMTP_FRAMING_FOREIGN;
+		if (side == SIDE_SERVER)
+			session_server_is_foreign(s);
+		else
+			s->client_foreign = true;
+	} else if (!s->upgrade_accepted && !s->facts.implicit_tls) {
+		back_to_text(s, context, side);
+	} else if (!s->upgrade_over) {
+		fail(s, TLS_FAILURE_MALFORMED);
+		s->framing[side] = SMTP_FRAMING_FOREIGN;
+	}
 }
 
 /*
@@ -355,20 +368,8 @@ void session_tls_bytes(struct smtp_session *s, const struct smtp_context *contex
 			s->client_since_220 = true;
 		return;
 	case TLS_STEP_MALFORMED:
-		if (only_began_like_tls(s, side)) {
-			s->facts.implicit_tls = false;
-			if (side == SIDE_SERVER)
-				session_server_is_foreign(s);
-			s->client_foreign = s->client_foreign || side == SIDE_CLIENT;
-			s->framing[side] = SMTP_FRAMING_FOREIGN;
-		} else if (!s->upgrade_accepted && !s->facts.implicit_tls &&
-			   s->tls->side[side].reading == TLS_READING_MALFORMED) {
-			back_to_text(s, context, side);
-		} else if (!s->upgrade_over &&
-			   s->tls->side[side].reading == TLS_READING_MALFORMED) {
-			fail(s, TLS_FAILURE_MALFORMED);
-			s->framing[side] = SMTP_FRAMING_FOREIGN;
-		}
+		if (s->tls->side[side].reading == TLS_READING_MALFORMED)
+			malformed_found(s, context, side);
 		break;
 	}
 	look_for_end_of_handshake(s);

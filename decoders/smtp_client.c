@@ -92,7 +92,7 @@ static bool is_credential(struct span answer)
 
 void session_reach_credentials(struct smtp_session *s)
 {
-	if (s->clear->auth_trace)
+	if (s->facts.auth_sends == SASL_SENDS_TRACE)
 		return;
 	s->facts.credentials_in_clear = true;
 	smtp_reach(s, MILESTONE_CREDENTIALS);
@@ -133,7 +133,7 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 	const struct sasl_mechanism *mechanism = sasl_mechanism_find(name);
 
 	f->auth_in_clear = true;
-	f->auth_challenge_response = mechanism != NULL && mechanism->challenge_response;
+	f->auth_sends = mechanism != NULL ? mechanism->sends : SASL_SENDS_SECRET;
 	/* What is no mechanism's name may be a secret in the wrong place. */
 	if (mechanism != NULL)
 		(void)session_facts_set_text(f, context->budget, TEXT_AUTH_MECHANISM,
@@ -143,7 +143,6 @@ static void client_auth(struct smtp_session *s, const struct smtp_context *conte
 					     span_of("UNKNOWN", 7));
 	s->clear->auth_challenged = false;
 	s->clear->auth_early = false;
-	s->clear->auth_trace = mechanism != NULL && mechanism->sends == SASL_SENDS_TRACE;
 	smtp_enter(s, SMTP_STATE_AUTH);
 	s->clear->auth_step = 0;
 	struct span response = smtp_next_token(&rest);
@@ -213,7 +212,8 @@ void session_client_command(struct smtp_session *s, const struct smtp_context *c
 
 	if (session_upgrade_failed(s))
 		flags |= SMTP_PENDING_AFTER_FAILURE;
-	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, command);
+	if (dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, command))
+		flags |= SMTP_PENDING_HIDDEN;
 	if (command->verb != SMTP_VERB_UNKNOWN)
 		f->spoke_smtp = true;
 	else if (!f->spoke_smtp && !smtp_command_is_masked(bytes))
@@ -265,8 +265,6 @@ void session_client_command(struct smtp_session *s, const struct smtp_context *c
 		}
 		break;
 	}
-	if (dialogue_hides_argument(context->redaction, command))
-		flags |= SMTP_PENDING_HIDDEN;
 	struct span rest = bytes;
 	bool empty = smtp_next_token(&rest).len == 0;
 	session_push_pending(s, context, empty ? SMTP_PENDING_EMPTY : SMTP_PENDING_COMMAND,
@@ -281,7 +279,7 @@ static bool client_auth_line(struct smtp_session *s, const struct smtp_context *
 	    s->clear->auth_challenged || !s->side_seen[SIDE_SERVER] || s->doubt.lost_replies;
 	if (!s->clear->auth_challenged && smtp_command_is_certain(command))
 		return false;
-	dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, NULL);
+	(void)dialogue_command(context->dialogues, &s->dialogue, context->redaction, bytes, NULL);
 	if (is_credential(bytes)) {
 		note_account(s, context, bytes);
 		if (challenged)
@@ -304,8 +302,8 @@ void session_client_line(struct smtp_session *s, const struct smtp_context *cont
 		return; /* the end of something that was missed */
 	if (!s->facts.spoke_smtp && s->from_start[SIDE_CLIENT] && smtp_is_proxy_line(line->bytes)) {
 		/* For the server's eyes, and nothing answers it. */
-		dialogue_command(context->dialogues, &s->dialogue, context->redaction, line->bytes,
-				 NULL);
+		(void)dialogue_command(context->dialogues, &s->dialogue, context->redaction,
+				       line->bytes, NULL);
 		return;
 	}
 	if (s->state == SMTP_STATE_AUTH) {

@@ -223,8 +223,10 @@ static void command_answered(struct smtp_session *s, const struct smtp_context *
 		break;
 	default:
 		/* A challenge, so what it answers was some AUTH, and a secret follows. */
-		if (s->clear->reply.code == 334 && s->state == SMTP_STATE_COMMANDS)
+		if (s->clear->reply.code == 334 && s->state == SMTP_STATE_COMMANDS) {
+			s->facts.auth_sends = SASL_SENDS_SECRET; /* for all that is known */
 			smtp_enter(s, SMTP_STATE_AUTH);
+		}
 		break;
 	}
 }

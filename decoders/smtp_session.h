@@ -129,10 +129,9 @@ struct smtp_clear {
 	bool auth_asks_account;           /* the 334 asks for LOGIN's account */
 	uint8_t auth_step;                /* answers of the exchange so far */
 	bool auth_early;                  /* an answer was sent before the 334 */
-	bool auth_trace;         /* the exchange holds no credential: ANONYMOUS (RFC 4505) */
-	bool lf_only;            /* the client's DATA line ended in LF alone */
-	bool message_refused;    /* before its end: that was its reply */
-	bool message_hole;       /* bytes of the message are missing */
+	bool lf_only;                     /* the client's DATA line ended in LF alone */
+	bool message_refused;             /* before its end: that was its reply */
+	bool message_hole;                /* bytes of the message are missing */
 	bool message_loose_end;  /* its last bytes read as an end-of-data line of a lax server */
 	uint8_t message_tail[4]; /* its last bytes, oldest first */
 	uint16_t

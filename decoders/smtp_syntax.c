@@ -48,14 +48,6 @@ struct span smtp_next_token(struct span *rest)
 	return span_head(s, end);
 }
 
-static bool equal_word(struct span s, const char *word, size_t len)
-{
-	return span_equal_nocase(s, span_of(word, len));
-}
-
-/* len must be that of the literal; keeps strlen out of the decoders. */
-#define IS_WORD(s, literal) equal_word((s), (literal), sizeof(literal) - 1)
-
 struct smtp_command smtp_parse_command(struct span line)
 {
 	struct span rest = trim(line);
@@ -63,20 +55,14 @@ struct smtp_command smtp_parse_command(struct span line)
 	struct smtp_command command = {.verb = SMTP_VERB_UNKNOWN, .argument = trim(rest)};
 
 	for (unsigned i = SMTP_VERB_UNKNOWN + 1; i < SMTP_VERB_COUNT; i++) {
-		if (verbs[i].len == verb.len && equal_word(verb, verbs[i].text, verbs[i].len)) {
+		if (verbs[i].len == verb.len &&
+		    span_equal_nocase(verb, span_of(verbs[i].text, verbs[i].len))) {
 			command.verb = (enum smtp_verb)i;
 			break;
 		}
 	}
 	return command;
 }
-
-static bool starts_with(struct span s, const char *word, size_t len)
-{
-	return s.len >= len && equal_word(span_head(s, len), word, len);
-}
-
-#define STARTS_WITH(s, literal) starts_with((s), (literal), sizeof(literal) - 1)
 
 bool smtp_command_is_certain(const struct smtp_command *command)
 {
@@ -85,9 +71,9 @@ bool smtp_command_is_certain(const struct smtp_command *command)
 
 	switch (command->verb) {
 	case SMTP_VERB_MAIL:
-		return STARTS_WITH(command->argument, "FROM");
+		return SMTP_STARTS_WITH(command->argument, "FROM");
 	case SMTP_VERB_RCPT:
-		return STARTS_WITH(command->argument, "TO");
+		return SMTP_STARTS_WITH(command->argument, "TO");
 	case SMTP_VERB_EHLO:
 	case SMTP_VERB_HELO:
 	case SMTP_VERB_LHLO:
@@ -189,9 +175,9 @@ static bool is_overwritten(struct span word)
 enum smtp_offer smtp_parse_capability(struct span text, struct span *keyword)
 {
 	*keyword = smtp_next_token(&text);
-	if (IS_WORD(*keyword, "STARTTLS"))
+	if (SMTP_IS_WORD(*keyword, "STARTTLS"))
 		return SMTP_OFFER_STARTTLS;
-	if (IS_WORD(*keyword, "X-ANONYMOUSTLS"))
+	if (SMTP_IS_WORD(*keyword, "X-ANONYMOUSTLS"))
 		return SMTP_OFFER_ANONYMOUSTLS;
 	if (is_overwritten(*keyword))
 		return keyword->len == STARTTLS_LEN ? SMTP_OFFER_MASKED : SMTP_OFFER_OTHER_MASKED;
@@ -200,11 +186,11 @@ enum smtp_offer smtp_parse_capability(struct span text, struct span *keyword)
 
 bool smtp_capability_is_registered(struct span keyword)
 {
-	return IS_WORD(keyword, "SIZE") || IS_WORD(keyword, "PIPELINING") ||
-	       IS_WORD(keyword, "8BITMIME") || IS_WORD(keyword, "ENHANCEDSTATUSCODES") ||
-	       IS_WORD(keyword, "CHUNKING") || IS_WORD(keyword, "BINARYMIME") ||
-	       IS_WORD(keyword, "DSN") || IS_WORD(keyword, "SMTPUTF8") ||
-	       IS_WORD(keyword, "AUTH") || IS_WORD(keyword, "ETRN");
+	return SMTP_IS_WORD(keyword, "SIZE") || SMTP_IS_WORD(keyword, "PIPELINING") ||
+	       SMTP_IS_WORD(keyword, "8BITMIME") || SMTP_IS_WORD(keyword, "ENHANCEDSTATUSCODES") ||
+	       SMTP_IS_WORD(keyword, "CHUNKING") || SMTP_IS_WORD(keyword, "BINARYMIME") ||
+	       SMTP_IS_WORD(keyword, "DSN") || SMTP_IS_WORD(keyword, "SMTPUTF8") ||
+	       SMTP_IS_WORD(keyword, "AUTH") || SMTP_IS_WORD(keyword, "ETRN");
 }
 
 bool smtp_greeting_names_smtp(struct span text)
@@ -243,22 +229,28 @@ bool smtp_is_proxy_line(struct span line)
 {
 	struct span verb = smtp_next_token(&line);
 	struct span family = smtp_next_token(&line);
-	return IS_WORD(verb, "PROXY") &&
-	       (IS_WORD(family, "TCP4") || IS_WORD(family, "TCP6") || IS_WORD(family, "UNKNOWN"));
+	return SMTP_IS_WORD(verb, "PROXY") &&
+	       (SMTP_IS_WORD(family, "TCP4") || SMTP_IS_WORD(family, "TCP6") ||
+		SMTP_IS_WORD(family, "UNKNOWN"));
 }
 
 /* What a greeting or a reply to EHLO begins with that leaves out the server's name. */
 static bool is_greeting_word(struct span word)
 {
-	return IS_WORD(word, "SMTP") || IS_WORD(word, "ESMTP") || IS_WORD(word, "LMTP") ||
-	       IS_WORD(word, "OK") || IS_WORD(word, "HELLO") || IS_WORD(word, "HI") ||
-	       IS_WORD(word, "WELCOME") || IS_WORD(word, "GREETINGS") || IS_WORD(word, "READY") ||
-	       IS_WORD(word, "SERVICE") || IS_WORD(word, "SERVER") || IS_WORD(word, "GO") ||
-	       IS_WORD(word, "REQUESTED") || IS_WORD(word, "PLEASED") || IS_WORD(word, "NICE") ||
-	       IS_WORD(word, "COMMAND") || IS_WORD(word, "NO") || IS_WORD(word, "TOO") ||
-	       IS_WORD(word, "CONNECTION") || IS_WORD(word, "SORRY") || IS_WORD(word, "YOUR") ||
-	       IS_WORD(word, "AT") || IS_WORD(word, "THE") || IS_WORD(word, "SYNTAX") ||
-	       IS_WORD(word, "TRANSACTION") || IS_WORD(word, "ERROR") || IS_WORD(word, "ACCESS");
+	return SMTP_IS_WORD(word, "SMTP") || SMTP_IS_WORD(word, "ESMTP") ||
+	       SMTP_IS_WORD(word, "LMTP") || SMTP_IS_WORD(word, "OK") ||
+	       SMTP_IS_WORD(word, "HELLO") || SMTP_IS_WORD(word, "HI") ||
+	       SMTP_IS_WORD(word, "WELCOME") || SMTP_IS_WORD(word, "GREETINGS") ||
+	       SMTP_IS_WORD(word, "READY") || SMTP_IS_WORD(word, "SERVICE") ||
+	       SMTP_IS_WORD(word, "SERVER") || SMTP_IS_WORD(word, "GO") ||
+	       SMTP_IS_WORD(word, "REQUESTED") || SMTP_IS_WORD(word, "PLEASED") ||
+	       SMTP_IS_WORD(word, "NICE") || SMTP_IS_WORD(word, "COMMAND") ||
+	       SMTP_IS_WORD(word, "NO") || SMTP_IS_WORD(word, "TOO") ||
+	       SMTP_IS_WORD(word, "CONNECTION") || SMTP_IS_WORD(word, "SORRY") ||
+	       SMTP_IS_WORD(word, "YOUR") || SMTP_IS_WORD(word, "AT") ||
+	       SMTP_IS_WORD(word, "THE") || SMTP_IS_WORD(word, "SYNTAX") ||
+	       SMTP_IS_WORD(word, "TRANSACTION") || SMTP_IS_WORD(word, "ERROR") ||
+	       SMTP_IS_WORD(word, "ACCESS");
 }
 
 /* An enhanced status code (RFC 3463) in the name's place: 2.0.0 */
@@ -346,6 +338,6 @@ bool smtp_parse_bdat(struct span argument, uint64_t *octets, bool *last)
 		return false;
 	(void)smtp_next_token(&argument);
 	struct span word = smtp_next_token(&argument);
-	*last = IS_WORD(word, "LAST");
+	*last = SMTP_IS_WORD(word, "LAST");
 	return *last || word.len == 0;
 }

@@ -8,6 +8,10 @@
 
 #include "decoders/span.h"
 
+/* Comparisons with a literal, in any case (RFC 5321 2.4). */
+#define SMTP_IS_WORD(s, literal)     span_equal_nocase((s), span_of((literal), sizeof(literal) - 1))
+#define SMTP_STARTS_WITH(s, literal) SMTP_IS_WORD(span_head((s), sizeof(literal) - 1), literal)
+
 enum smtp_verb {
 	SMTP_VERB_UNKNOWN,
 #define VERB(symbol, text, secret) SMTP_VERB_##symbol,
