@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a policy file (YAML). */
 #include "alerts/policy_state.h"
+#include "alerts/yaml_bool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,16 +91,9 @@ static bool read_version(struct reader *reader, const yaml_node_t *node, uint16_
 
 static bool read_bool(struct reader *reader, const yaml_node_t *node, const char *key, bool *value)
 {
-	/* YAML 1.2.2 10.3.2 */
-	static const char *const words[] = {"true", "True", "TRUE", "false", "False", "FALSE"};
 	const char *text = scalar(node);
-	for (size_t i = 0; text != NULL && i < sizeof words / sizeof words[0]; i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*value = i < 3;
-			return true;
-		}
-	}
-	return refuse(reader, node, key, "must be true or false");
+	return (text != NULL && yaml_bool(text, value)) ||
+	       refuse(reader, node, key, "must be true or false");
 }
 
 static bool read_key(struct reader *reader, const char *key, const yaml_node_t *key_node,

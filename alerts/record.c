@@ -5,8 +5,9 @@
 #include "decoders/application.h"
 #include "decoders/tls_suites.h"
 
-/* A record names so many of the domains that a session's recipients had. */
-#define RECORD_DOMAINS_MAX 16
+/* A document has a size, and more are nobody's reading. */
+#define DOMAINS_TOLD 16 /* of a session's recipients */
+#define NAMES_TOLD   64 /* of a certificate */
 
 struct session_identity session_identity_of(const struct session_facts *facts)
 {
@@ -232,9 +233,8 @@ static void add_plaintext(struct json *json, const struct session_facts *facts)
 	add_count(json, "mails", facts->mails, facts->commands_whole);
 	add_count(json, "accepted", facts->accepted, known);
 	add_count(json, "recipients", facts->recipients, known);
-	add_list(
-	    json, "recipient_domains",
-	    first_words(session_facts_text(facts, TEXT_RECIPIENT_DOMAINS), RECORD_DOMAINS_MAX));
+	add_list(json, "recipient_domains",
+		 first_words(session_facts_text(facts, TEXT_RECIPIENT_DOMAINS), DOMAINS_TOLD));
 	add_wire(json, "sender_domain", session_facts_text(facts, TEXT_SENDER_DOMAIN));
 	add_wire_or_null(json, "auth", session_facts_text(facts, TEXT_AUTH_MECHANISM));
 	if (facts->auth_in_clear) {
@@ -320,9 +320,6 @@ static const char *key_algorithm(enum certificate_key key)
 	};
 	return words[key];
 }
-
-/* Alternative names that are listed: a document has a size, and more are nobody's reading. */
-enum { NAMES_TOLD = 64 };
 
 static void add_certificate(struct json *json, const struct session_tls *tls,
 			    const struct certificate_info *certificate)

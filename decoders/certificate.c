@@ -251,9 +251,6 @@ uint32_t certificate_cache_judge_chain(struct certificate_cache *cache, const st
 {
 	uint8_t sha256[DIGEST_SHA256_SIZE];
 	struct chain_judgement judgement;
-	bool nobody_asks;
-	if (judged == NULL)
-		judged = &nobody_asks;
 	*judged = false;
 	if (cache->anchors == NULL || count == 0)
 		return 0;

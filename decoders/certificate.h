@@ -150,8 +150,9 @@ uint32_t certificate_judge(const struct certificate_info *info, int64_t time_s,
 
 /*
  * SELF_SIGNED or NOT_ANCHORED, or neither, for the chain that the server sent
- * (leaf first) at a packet's time; 0 when the cache has no anchors, or it could not be judged:
- * *judged tells, which may be NULL. An expired leaf is reported by certificate_judge() alone.
+ * (leaf first) at a packet's time. *judged is false, and the answer 0, when the
+ * cache has no anchors or the chain could not be judged. An expired leaf is
+ * reported by certificate_judge() alone.
  */
 uint32_t certificate_cache_judge_chain(struct certificate_cache *cache, const struct span *ders,
 				       size_t count, int64_t time_s, bool *judged);

@@ -119,7 +119,7 @@ bool session_facts_add_word(struct session_facts *facts, struct budget *budget,
 	if (list.len == 0)
 		return session_facts_set_text(facts, budget, id, word);
 	if (list.len + 1 + word.len > text_limit(id))
-		return true;
+		return false;
 	if (!text_reserve(text, budget, 1 + word.len))
 		return false;
 	/* The list moves to the end of the block, where it can grow. */

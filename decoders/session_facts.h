@@ -230,7 +230,7 @@ struct span session_facts_text(const struct session_facts *facts, enum session_t
 bool session_facts_set_text(struct session_facts *facts, struct budget *budget,
 			    enum session_text_id id, struct span text);
 
-/* Adds a word to a space-separated list unless it is there (ASCII case ignored). */
+/* Adds a word to a space-separated list unless it is there (ASCII case ignored). False: no room. */
 bool session_facts_add_word(struct session_facts *facts, struct budget *budget,
 			    enum session_text_id id, struct span word);
 

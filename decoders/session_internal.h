@@ -26,6 +26,8 @@ void session_hole(struct smtp_session *session, enum side side);
 
 /* smtp_client.c */
 
+/* Something of the session was given up at a cap. */
+void session_count_cap(const struct smtp_context *context);
 /* A command waits for its reply. Without room for it all that is pending counts as unseen. */
 void session_push_pending(struct smtp_session *session, const struct smtp_context *context,
 			  enum smtp_pending_kind kind, enum smtp_verb verb, uint8_t flags,

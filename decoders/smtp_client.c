@@ -9,6 +9,12 @@ static void saturate(uint8_t *count)
 		(*count)++;
 }
 
+void session_count_cap(const struct smtp_context *context)
+{
+	if (context->caps_reached != NULL)
+		(*context->caps_reached)++;
+}
+
 void session_push_pending(struct smtp_session *s, const struct smtp_context *context,
 			  enum smtp_pending_kind kind, enum smtp_verb verb, uint8_t flags,
 			  struct span domain)
@@ -24,8 +30,7 @@ void session_push_pending(struct smtp_session *s, const struct smtp_context *con
 	s->doubt.client_hole = true;
 	s->doubt.server_hole = true;
 	s->doubt.queue_full = true;
-	if (context->queues_full != NULL)
-		(*context->queues_full)++;
+	session_count_cap(context);
 }
 
 /* The queue's commands will get no reply that we see. */

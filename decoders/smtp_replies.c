@@ -135,7 +135,8 @@ static void rcpt_answered(struct smtp_session *s, const struct smtp_context *con
 		return;
 	count_u32(&f->recipients);
 	count_u32(&s->clear->transaction_recipients);
-	(void)session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS, pending->domain);
+	if (!session_facts_add_word(f, context->budget, TEXT_RECIPIENT_DOMAINS, pending->domain))
+		session_count_cap(context); /* a policy may have named it */
 }
 
 static void auth_answered(struct smtp_session *s)

@@ -74,8 +74,8 @@ struct smtp_context {
 	const struct redaction *redaction;
 	struct smtp_found *found;
 	bool any_port; /* the port says nothing: SMTP has to prove itself */
-	uint64_t
-	    *queues_full; /* counts commands that found no room to wait in; NULL: nobody asks */
+	/* Counts commands that found no room to wait in, and domains of recipients; may be NULL. */
+	uint64_t *caps_reached;
 };
 
 /* The reply that is coming in, line by line. The command that it answers heads the queue. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "alerts/yaml_bool.h"
 #include "sensor/config.h"
 #include "sensor/option_table.h"
 
@@ -26,15 +27,13 @@ static enum option_source source_of_value(const struct option_spec *spec, const 
 	return anyway && strcmp(value, anyway) == 0 ? OPTION_BY_DEFAULT : source;
 }
 
-/* YAML has each of these words in three forms (YAML 1.2.2 10.3.2). */
+/* A file may write a flag's value in other forms than the command line does. */
 static const char *value_of(const struct option_spec *spec, const char *value)
 {
-	if (spec->kind == OPTION_FLAG && (strcmp(value, "True") == 0 || strcmp(value, "TRUE") == 0))
-		return "true";
-	if (spec->kind == OPTION_FLAG &&
-	    (strcmp(value, "False") == 0 || strcmp(value, "FALSE") == 0))
-		return "false";
-	return value;
+	bool flag;
+	if (spec->kind != OPTION_FLAG || !yaml_bool(value, &flag))
+		return value;
+	return flag ? "true" : "false";
 }
 
 static bool takes_shape(const struct option_spec *spec, enum config_shape shape)

@@ -42,7 +42,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	    .redaction = &p->config.redaction,
 	    .found = &p->found,
 	    .any_port = config->ports.all,
-	    .queues_full = &p->counters.queues_full,
+	    .caps_reached = &p->counters.caps_reached,
 	};
 	if (p->flows == NULL || p->certificates == NULL || p->ja3 == NULL) {
 		pipeline_destroy(p);

@@ -47,9 +47,9 @@ struct pipeline_config {
 };
 
 struct pipeline_counters {
-	uint64_t sessions;    /* records given out */
-	uint64_t refused;     /* sessions that found no memory */
-	uint64_t queues_full; /* commands without a reply that found no room to wait in */
+	uint64_t sessions;     /* records given out */
+	uint64_t refused;      /* sessions that found no memory */
+	uint64_t caps_reached; /* what sessions gave up: commands that wait, domains */
 };
 
 struct pipeline;

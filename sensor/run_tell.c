@@ -43,7 +43,7 @@ void run_add_world(const struct run *run, struct counters *sum)
 		sum->gap_bytes += streams->gap_bytes;
 		sum->caps_reached += streams->cap_reached + streams->history_refused +
 				     pipeline_budget(pipeline)->refused + sessions->refused +
-				     sessions->queues_full + flows->evicted;
+				     sessions->caps_reached + flows->evicted;
 	}
 }
 

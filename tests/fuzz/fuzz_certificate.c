@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct certificate_info *info = certificate_cache_get(cache, der, sha256);
 	if (info != NULL) {
 		(void)certificate_judge(info, 1700000000, names, 2);
-		(void)certificate_cache_judge_chain(cache, chain, 2, 1700000000, NULL);
+		bool judged;
+		(void)certificate_cache_judge_chain(cache, chain, 2, 1700000000, &judged);
 		certificate_release(info);
 	}
 	certificate_cache_destroy(cache);

@@ -12,6 +12,9 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "property"))
+import traffic  # noqa: E402
+
 FIRST, QUIET, LAST = (str(ROOT / "pcaps" / name) for name in ("strip-curl.pcap", "straight-postfix-curl.pcap", "auth-clear-plain.pcap"))
 HINT = "No SMTP was seen on the ports of --ports"
 failures = 0
@@ -49,6 +52,23 @@ def write(path, records):
 def vxlan(frame):
     udp = struct.pack(">HHHH", 5555, 4789, 16 + len(frame), 0) + struct.pack(">II", 0x08000000, 42 << 8) + frame
     return bytes(12) + b"\x08\x00" + struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, b"\xcb\0\x71\1", b"\xcb\0\x71\2") + udp
+
+
+def to_domains(count):
+    """A mail whose recipients have so many domains."""
+    c = traffic.Conversation()
+    c.server("220 mx.example ESMTP").client("EHLO c.example").server("250-mx.example", "250 PIPELINING")
+    c.client("MAIL FROM:<a@a.example>").server("250 ok")
+    for i in range(count):
+        c.client(f"RCPT TO:<b@department{i}.university.example>").server("250 ok")
+    return c.client("QUIT").server("221 bye").end().segments
+
+
+def said_of(cases):
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "cases.pcap"
+        traffic.write_pcap(path, cases)
+        return subprocess.run([sys.argv[1], "replay", str(path)], capture_output=True, text=True, timeout=60).stderr
 
 
 def main():
@@ -93,6 +113,9 @@ def main():
         write(cut, ahead)
         done = subprocess.run([sys.argv[1], "replay", str(cut)], capture_output=True, text=True, timeout=60)
         expect("a time far ahead", f"{len(ahead) - 4} packets are more than 300 s older than one before" in done.stderr, done.stderr)
+
+    expect("no cap", "cap was reached" not in said_of([(20000, to_domains(100))]), "")
+    expect("more domains than are kept", "cap was reached" in said_of([(20000, to_domains(300))]), "")
 
     with tempfile.TemporaryDirectory() as directory:
         hostile = pathlib.Path(directory) / "a\x1b[31m\n.pcap"

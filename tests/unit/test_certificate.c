@@ -41,6 +41,13 @@ static bool text_is(struct span text, const char *expected)
 	return span_equal(text, span_str(expected));
 }
 
+static uint32_t judge_chain(struct certificate_cache *cache, const struct span *ders, size_t count,
+			    int64_t time_s)
+{
+	bool judged;
+	return certificate_cache_judge_chain(cache, ders, count, time_s, &judged);
+}
+
 Test(certificate, facts)
 {
 	struct budget budget;
@@ -299,8 +306,7 @@ Test(certificate, chains)
 			size_t count = 0;
 			for (; count < 3 && table[i].chain[count] != NULL; count++)
 				ders[count] = der_of(table[i].chain[count]);
-			uint32_t problems =
-			    certificate_cache_judge_chain(cache, ders, count, table[i].time, NULL);
+			uint32_t problems = judge_chain(cache, ders, count, table[i].time);
 			cr_expect_eq(problems, table[i].problems, "%zu: %x", i, problems);
 			while (count > 0)
 				der_free(ders[--count]);
@@ -310,14 +316,14 @@ Test(certificate, chains)
 	struct span longest[16] = {der_of(sample_mail)};
 	for (size_t i = 1; i < 16; i++)
 		longest[i] = der_of(i < 15 ? sample_other : sample_inter);
-	cr_expect_eq(certificate_cache_judge_chain(cache, longest, 16, noon, NULL), 0);
+	cr_expect_eq(judge_chain(cache, longest, 16, noon), 0);
 	for (size_t i = 0; i < 16; i++)
 		der_free(longest[i]);
 	/* Asked again within the same period of validity: not verified again. */
 	uint64_t verified = certificate_cache_counts(cache)->verified;
 	struct span leaf = der_of(sample_other);
 	for (unsigned i = 0; i < 10; i++)
-		(void)certificate_cache_judge_chain(cache, &leaf, 1, noon + i, NULL);
+		(void)judge_chain(cache, &leaf, 1, noon + i);
 	cr_expect_leq(certificate_cache_counts(cache)->verified, verified + 1);
 	der_free(leaf);
 	certificate_cache_destroy(cache);
@@ -338,15 +344,13 @@ Test(certificate, verdicts_follow_packet_time)
 	struct certificate_cache *cache = certificate_cache_create(&budget, anchors, 4);
 	struct span ders[2] = {der_of(sample_inter), der_of(sample_root)};
 	int64_t ten_years = 3650LL * 86400, twenty_years = 7300LL * 86400;
-	cr_expect_eq(certificate_cache_judge_chain(cache, ders, 2, SAMPLES_FROM + NOON, NULL), 0);
-	cr_expect_eq(certificate_cache_judge_chain(cache, ders + 1, 1,
-						   SAMPLES_FROM + twenty_years + NOON, NULL),
-		     0, "an expired leaf that is an anchor itself");
-	cr_expect_eq(
-	    certificate_cache_judge_chain(cache, ders, 2, SAMPLES_FROM + ten_years + NOON, NULL), 0,
-	    "an expired leaf");
+	cr_expect_eq(judge_chain(cache, ders, 2, SAMPLES_FROM + NOON), 0);
+	cr_expect_eq(judge_chain(cache, ders + 1, 1, SAMPLES_FROM + twenty_years + NOON), 0,
+		     "an expired leaf that is an anchor itself");
+	cr_expect_eq(judge_chain(cache, ders, 2, SAMPLES_FROM + ten_years + NOON), 0,
+		     "an expired leaf");
 	struct span chain[2] = {der_of(sample_mail), ders[0]};
-	cr_expect_eq(certificate_cache_judge_chain(cache, chain, 2, SAMPLES_FROM + NOON, NULL), 0);
+	cr_expect_eq(judge_chain(cache, chain, 2, SAMPLES_FROM + NOON), 0);
 	cr_expect_eq(certificate_cache_counts(cache)->verified, 4);
 	der_free(chain[0]);
 	der_free(ders[0]);
@@ -428,7 +432,7 @@ Test(certificate, damaged_certificates)
 		flipped[at] ^= 0xff;
 		certificate_release(
 		    certificate_cache_get(cache, span_of(flipped, whole.len), sha256));
-		(void)certificate_cache_judge_chain(cache, &whole, 1, SAMPLES_FROM, NULL);
+		(void)judge_chain(cache, &whole, 1, SAMPLES_FROM);
 		free(flipped);
 	}
 	static const uint8_t zeros[CERTIFICATE_DER_MAX + 1] = {0x30, 0x83, 0x00, 0xff, 0xfd};
