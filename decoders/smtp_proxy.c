@@ -11,7 +11,7 @@
 #define PROXY_SIGNATURE_LEN 12U
 #define PROXY_REST_MAX      2048U /* bytes behind the header: addresses, and what TLS was like */
 
-/* Whether the fifth part of the header is a family and a transport, with room for addresses. */
+/* Whether an address family and transport are known, and len bytes have room for the addresses. */
 static bool is_proxy_family(uint8_t family, size_t len)
 {
 	switch (family) {
