@@ -125,6 +125,13 @@ bool byte_source_rereadable(const struct byte_source *source)
 	return source->regular && source->path;
 }
 
+bool byte_source_mappable(const struct byte_source *source, size_t window_bytes)
+{
+	return source->limits.map_from > 0 && window_bytes >= source->limits.map_from &&
+	       byte_source_rereadable(source) && source->compression == COMPRESSION_NONE &&
+	       source->magic_taken == source->magic_len;
+}
+
 static void close_parked(struct byte_source *source)
 {
 	if (!source->parked || source->fd < 0)
@@ -169,6 +176,46 @@ static enum source_result unpark(struct byte_source *source, struct input_fault 
 	}
 	source->fd = fd;
 	return SOURCE_OK;
+}
+
+static enum source_result map_stored(struct byte_source *source, size_t held, size_t len,
+				     struct file_mapping *mapping, struct input_fault *fault)
+{
+	struct stat status;
+	const uint64_t from = source->consumed - held;
+
+	if (source->fd < 0) {
+		enum source_result result = unpark(source, fault);
+		if (result != SOURCE_OK)
+			return result;
+	}
+	if (fstat(source->fd, &status) != 0)
+		return failed(fault, "cannot be examined", errno, source->consumed);
+	const uint64_t size = status.st_size > 0 ? (uint64_t)status.st_size : 0;
+	if (size < source->consumed)
+		return failed(fault, "was cut while it was read", 0, source->consumed);
+	if (size == source->consumed)
+		return SOURCE_END;
+	if (size - from < len)
+		len = (size_t)(size - from);
+	if (!file_mapping_open(mapping, source->fd, from, len))
+		return failed(fault, "cannot be mapped", errno, source->consumed);
+	/* Where a read would go on. */
+	if (lseek(source->fd, (off_t)(from + len), SEEK_SET) < 0) {
+		int error_number = errno;
+		file_mapping_close(mapping);
+		return failed(fault, "cannot seek", error_number, source->consumed);
+	}
+	source->consumed = from + len;
+	return SOURCE_OK;
+}
+
+enum source_result byte_source_map(struct byte_source *source, size_t held, size_t len,
+				   struct file_mapping *mapping, struct input_fault *fault)
+{
+	enum source_result result = map_stored(source, held, len, mapping, fault);
+	close_parked(source);
+	return result;
 }
 
 /*

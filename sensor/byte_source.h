@@ -8,10 +8,13 @@
  * in progress with a handful of descriptors.
  *
  * Every failure of the system is a value. A file that grows or shrinks while
- * it is read has simply the bytes that read(2) returns.
+ * it is read has simply the bytes that read(2) returns; of one that is mapped see
+ * file_mapping.h.
  */
 #ifndef SENSOR_BYTE_SOURCE_H
 #define SENSOR_BYTE_SOURCE_H
+
+#include "sensor/file_mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +45,9 @@ struct byte_source_limits {
 	   busy_ms in which something is read. With quiet_ms 0 never. */
 	int quiet_ms;
 	int busy_ms;
+	/* Windows of so many bytes or more are mapped, where that can be; 0: none. Asks for
+	   file_mapping_guard(). */
+	size_t map_from;
 };
 
 struct byte_source;
@@ -63,6 +69,21 @@ enum source_result byte_source_read(struct byte_source *source, uint8_t *bytes, 
  */
 enum source_result byte_source_skip(struct byte_source *source, uint64_t len, uint64_t *skipped,
 				    struct input_fault *fault);
+
+/*
+ * Whether byte_source_map() may be asked for windows of that size: these are to be mapped, and the
+ * bytes of a file that is not standard input stand as they are stored. Known once something was
+ * read.
+ */
+bool byte_source_mappable(const struct byte_source *source, size_t window_bytes);
+
+/*
+ * Maps the last held bytes that were read, and what comes behind them: len (> held) bytes
+ * together, or what the file has. The source then stands behind them. END: there are no more than
+ * the held ones. FAILED: *fault says why; with an error_number reading may still go on.
+ */
+enum source_result byte_source_map(struct byte_source *source, size_t held, size_t len,
+				   struct file_mapping *mapping, struct input_fault *fault);
 
 /* Whether the input can be read a second time: a regular file that is not standard input. */
 bool byte_source_rereadable(const struct byte_source *source);

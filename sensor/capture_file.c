@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/capture_file.h"
 
+#include "sensor/capture_scout.h"
 #include "sensor/memory_fetch.h"
 
 #include <stdlib.h>
 
-#define HEADERS 96U /* bytes: a pcap record's and those of Ethernet, IPv4 and TCP */
+/* A window that is mapped is so many times as long as one that is read: no copy fills a cache. */
+#define MAPPED_TIMES 2U
+
+#define HEADERS      96U /* bytes: a pcap record's and those of Ethernet, IPv4 and TCP */
 
 struct capture_file {
 	struct byte_source *source;
@@ -16,6 +20,7 @@ struct capture_file {
 	uint64_t offset;               /* of start, in decompressed bytes */
 	uint64_t skip;                 /* bytes to leave behind that were not read yet */
 	bool source_ended;
+	bool unmappable; /* the system refused */
 	bool failed;
 	struct input_fault fault;
 };
@@ -72,8 +77,8 @@ static enum capture_status make_room(struct capture_file *file, size_t need, siz
 {
 	size_t held = file->end - file->start;
 	struct capture_window *old = file->window;
-	if (old && old->capacity >= need && capture_window_unshared(old)) {
-		memmove(old->bytes, old->bytes + file->start, held);
+	if (old && !old->mapped && old->capacity >= need && capture_window_unshared(old)) {
+		memmove(old->room, old->bytes + file->start, held);
 	} else {
 		struct capture_window *fresh;
 		size_t capacity = window_bytes > need ? window_bytes : need;
@@ -87,7 +92,7 @@ static enum capture_status make_room(struct capture_file *file, size_t need, siz
 			return fail_here(file, "out of memory");
 		}
 		if (old) {
-			memcpy(fresh->bytes, old->bytes + file->start, held);
+			memcpy(fresh->room, old->bytes + file->start, held);
 			capture_window_detach(old);
 		}
 		file->window = fresh;
@@ -97,9 +102,54 @@ static enum capture_status make_room(struct capture_file *file, size_t need, siz
 	return CAPTURE_PACKET;
 }
 
+/* Maps need bytes or more from start on. Where that cannot be, file->unmappable is set. */
+static enum capture_status map_next(struct capture_file *file, size_t need, size_t window_bytes)
+{
+	const size_t held = file->end - file->start;
+	struct file_mapping mapping;
+	struct input_fault fault;
+	struct capture_window *fresh;
+
+	if (capture_window_pool_busy(file->pool))
+		return CAPTURE_BUSY;
+	window_bytes *= MAPPED_TIMES;
+	switch (byte_source_map(file->source, held, window_bytes > need ? window_bytes : need,
+				&mapping, &fault)) {
+	case SOURCE_OK:
+		break;
+	case SOURCE_END:
+		file->source_ended = true;
+		return CAPTURE_PACKET;
+	case SOURCE_INTERRUPTED:
+		return CAPTURE_INTERRUPTED;
+	case SOURCE_PAUSE:
+	case SOURCE_FAILED:
+	default:
+		if (fault.error_number == 0)
+			return fail(file, &fault);
+		file->unmappable = true;
+		return CAPTURE_PACKET;
+	}
+	if (capture_window_of_mapping(file->pool, &mapping, &fresh) != WINDOW_ACQUIRED) {
+		file_mapping_close(&mapping);
+		return fail_here(file, "out of memory");
+	}
+	capture_window_detach(file->window);
+	file->window = fresh;
+	file->start = 0;
+	file->end = mapping.len;
+	capture_scout(&file->format, span_of(fresh->bytes, file->end));
+	return CAPTURE_PACKET;
+}
+
 /* Reads until need bytes are there, or the source ends. */
 static enum capture_status refill(struct capture_file *file, size_t need, size_t window_bytes)
 {
+	if (!file->unmappable && byte_source_mappable(file->source, window_bytes)) {
+		enum capture_status status = map_next(file, need, window_bytes);
+		if (status != CAPTURE_PACKET || !file->unmappable)
+			return status;
+	}
 	/* Bytes behind those that others hold may be added to a window at any time. */
 	if (!file->window || file->window->capacity - file->start < need) {
 		enum capture_status status = make_room(file, need, window_bytes);
@@ -110,7 +160,7 @@ static enum capture_status refill(struct capture_file *file, size_t need, size_t
 		size_t got;
 		struct input_fault fault;
 		enum source_result result =
-		    byte_source_read(file->source, file->window->bytes + file->end,
+		    byte_source_read(file->source, file->window->room + file->end,
 				     file->window->capacity - file->end, &got, &fault);
 		switch (result) {
 		case SOURCE_OK:
@@ -249,10 +299,14 @@ enum capture_status capture_file_next(struct capture_file *file, size_t window_b
 			file->start += len;
 			file->offset += len;
 			fill_packet(file, &record, packet);
-			return CAPTURE_PACKET;
+			if (capture_window_whole(file->window))
+				return CAPTURE_PACKET;
 		}
 	}
 	enum capture_status status = next_unit(file, window_bytes, packet);
+	/* What was read of it, or is wrong with it, means nothing then. */
+	if (file->window != NULL && !capture_window_whole(file->window))
+		status = fail_here(file, CAPTURE_LOST);
 	if (status == CAPTURE_FAULT)
 		*fault = file->fault;
 	return status;

@@ -37,13 +37,20 @@ struct capture_window_pool *capture_window_pool_new(uint32_t max_in_flight)
 	return pool;
 }
 
+static void window_free(struct capture_window *window)
+{
+	if (window->mapped)
+		file_mapping_close(&window->mapping);
+	free(window);
+}
+
 static void drop_idle(struct capture_window_pool *pool)
 {
 	while (pool->idle) {
 		struct capture_window *window = pool->idle;
 		pool->idle = window->next_free;
 		pool->bytes -= window->capacity;
-		free(window);
+		window_free(window);
 	}
 	pool->idle_count = 0;
 }
@@ -87,39 +94,83 @@ static bool at_cap(const struct capture_window_pool *pool)
 	return pool->live - pool->attached >= pool->max_in_flight;
 }
 
+bool capture_window_pool_busy(struct capture_window_pool *pool)
+{
+	(void)pthread_mutex_lock(&pool->lock);
+	bool busy = at_cap(pool);
+	(void)pthread_mutex_unlock(&pool->lock);
+	return busy;
+}
+
+/* Another window, with room behind it. The lock is held. NULL: memory is out. */
+static struct capture_window *window_new(struct capture_window_pool *pool, size_t room)
+{
+	if (room > SIZE_MAX - sizeof(struct capture_window))
+		return NULL;
+	struct capture_window *window = malloc(sizeof(*window) + room);
+	if (!window)
+		return NULL;
+	window->mapped = false;
+	window->pool = pool;
+	window->capacity = room;
+	window->bytes = window->room;
+	return window;
+}
+
+static void count_bytes(struct capture_window_pool *pool, size_t bytes)
+{
+	pool->bytes += bytes;
+	if (pool->bytes > pool->peak_bytes)
+		pool->peak_bytes = pool->bytes;
+}
+
+/* Into the hands of a file. The lock is held. */
+static enum capture_window_result attach(struct capture_window *taken,
+					 struct capture_window **window)
+{
+	if (!taken)
+		return WINDOW_NO_MEMORY;
+	taken->next_free = NULL;
+	atomic_init(&taken->references, 1);
+	taken->pool->live++;
+	taken->pool->attached++;
+	*window = taken;
+	return WINDOW_ACQUIRED;
+}
+
 enum capture_window_result capture_window_acquire(struct capture_window_pool *pool, size_t capacity,
 						  struct capture_window **window)
 {
-	enum capture_window_result result = WINDOW_ACQUIRED;
-	struct capture_window *taken = NULL;
+	enum capture_window_result result = WINDOW_BUSY;
 
-	if (capacity > SIZE_MAX - sizeof(*taken))
-		return WINDOW_NO_MEMORY;
 	(void)pthread_mutex_lock(&pool->lock);
-	if (at_cap(pool)) {
-		result = WINDOW_BUSY;
-	} else {
-		taken = take_idle(pool, capacity);
+	if (!at_cap(pool)) {
+		struct capture_window *taken = take_idle(pool, capacity);
 		if (!taken) {
-			taken = malloc(sizeof(*taken) + capacity);
-			if (taken) {
-				taken->pool = pool;
-				taken->capacity = capacity;
-				pool->bytes += capacity;
-				if (pool->bytes > pool->peak_bytes)
-					pool->peak_bytes = pool->bytes;
-			}
+			taken = window_new(pool, capacity);
+			if (taken)
+				count_bytes(pool, capacity);
 		}
-		if (taken) {
-			taken->next_free = NULL;
-			atomic_init(&taken->references, 1);
-			pool->live++;
-			pool->attached++;
-			*window = taken;
-		} else {
-			result = WINDOW_NO_MEMORY;
-		}
+		result = attach(taken, window);
 	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	return result;
+}
+
+enum capture_window_result capture_window_of_mapping(struct capture_window_pool *pool,
+						     const struct file_mapping *mapping,
+						     struct capture_window **window)
+{
+	(void)pthread_mutex_lock(&pool->lock);
+	struct capture_window *taken = window_new(pool, 0);
+	if (taken) {
+		taken->mapped = true;
+		taken->mapping = *mapping;
+		taken->bytes = mapping->bytes;
+		taken->capacity = mapping->len;
+		count_bytes(pool, mapping->len);
+	}
+	enum capture_window_result result = attach(taken, window);
 	(void)pthread_mutex_unlock(&pool->lock);
 	return result;
 }
@@ -147,9 +198,9 @@ void capture_window_release(struct capture_window *window)
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->live--;
 	bool last = pool->closed && pool->live == 0;
-	if (pool->closed || pool->idle_count >= MAX_IDLE) {
+	bool goes = pool->closed || window->mapped || pool->idle_count >= MAX_IDLE;
+	if (goes) {
 		pool->bytes -= window->capacity;
-		free(window);
 	} else {
 		window->next_free = pool->idle;
 		pool->idle = window;
@@ -157,6 +208,8 @@ void capture_window_release(struct capture_window *window)
 	}
 	(void)pthread_cond_signal(&pool->returned);
 	(void)pthread_mutex_unlock(&pool->lock);
+	if (goes)
+		window_free(window);
 	if (last)
 		pool_destroy(pool);
 }

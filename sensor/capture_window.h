@@ -2,16 +2,10 @@
 /*
  * Windows: the stretches of a capture that are in memory, shared by reference.
  *
- * A window is a block of bytes that was read from a file (or decompressed) and
- * in which packets lie. Whoever wants a packet beyond the reader's next step
- * retains its window and releases it when done, from any thread; the frame is
- * never copied.
- *
- * Windows are filled by read(2), not mapped. Measured over 1.36 million packets of which
- * only the headers are touched, reading 256 KiB at a time costs 0.13-0.14 s of CPU, mapping
- * 0.15-0.17 s: what was just copied is in the second-level cache when the parser comes, a
- * mapped page is not. And a file that is truncated or fails under a mapping raises SIGBUS,
- * where read(2) returns an error that can be named.
+ * A window is a block of bytes in which packets lie: it was read from a file, or
+ * decompressed, or it is the file itself, mapped. Whoever wants a packet beyond the
+ * reader's next step retains its window and releases it when done, from any thread;
+ * the frame is never copied.
  *
  * The pool counts the windows that no file is filling any more and that
  * somebody still holds: at its cap a reader gets none and says so, instead of
@@ -20,19 +14,21 @@
 #ifndef SENSOR_CAPTURE_WINDOW_H
 #define SENSOR_CAPTURE_WINDOW_H
 
+#include "sensor/file_mapping.h"
+
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 struct capture_window_pool;
 
 struct capture_window {
 	atomic_uint references;
+	bool mapped; /* its bytes are the file's: not to be written */
 	struct capture_window_pool *pool;
 	struct capture_window *next_free;
-	size_t capacity; /* of bytes */
-	uint8_t bytes[];
+	struct file_mapping mapping; /* of one that is mapped */
+	size_t capacity;             /* of bytes */
+	const uint8_t *bytes;
+	uint8_t room[]; /* one that is not mapped has them here */
 };
 
 /* max_in_flight: windows held by others at a time, at least 1. NULL when memory is out. */
@@ -46,6 +42,23 @@ enum capture_window_result { WINDOW_ACQUIRED, WINDOW_BUSY, WINDOW_NO_MEMORY };
 /* A window with room for capacity bytes, one reference, in the hands of a file. */
 enum capture_window_result capture_window_acquire(struct capture_window_pool *pool, size_t capacity,
 						  struct capture_window **window);
+
+/*
+ * A window of what is mapped; the mapping is the window's from now on. Before that the caller asks
+ * whether the pool is at its cap.
+ */
+enum capture_window_result capture_window_of_mapping(struct capture_window_pool *pool,
+						     const struct file_mapping *mapping,
+						     struct capture_window **window);
+
+/* Whether so many windows are held by others that nobody gets one. */
+bool capture_window_pool_busy(struct capture_window_pool *pool);
+
+/* Whether its bytes are those of the file: false once a part of a mapping was lost. */
+static inline bool capture_window_whole(const struct capture_window *window)
+{
+	return !window->mapped || file_mapping_whole(&window->mapping);
+}
 
 /* The file is done with the window: its reference is dropped. */
 void capture_window_detach(struct capture_window *window);

@@ -20,6 +20,7 @@
 
 struct replay {
 	const struct options *options;
+	struct capture_limits limits;
 	struct run *run;
 	struct filter *filter; /* NULL: every packet */
 	uint64_t ordinal;
@@ -48,6 +49,7 @@ static const struct capture_limits capture_limits = {
     .max_depth = LIMIT_CAPTURE_DEPTH,
     .source = {.input_bytes = LIMIT_CAPTURE_INPUT,
 	       .zstd_max_window_log = LIMIT_CAPTURE_ZSTD_WINDOW_LOG,
+	       .map_from = LIMIT_CAPTURE_WINDOW,
 	       .quiet_ms = LIMIT_CAPTURE_QUIET_MS,
 	       .busy_ms = LIMIT_UPKEEP_NS / 1000000},
 };
@@ -185,7 +187,7 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 {
 	struct capture_packet packet;
 	enum capture_status status = CAPTURE_PACKET;
-	struct capture_set *set = capture_set_open(paths, count, &capture_limits);
+	struct capture_set *set = capture_set_open(paths, count, &replay->limits);
 
 	if (set == NULL) {
 		log_line(run_log(replay->run), LOG_ERROR, "no memory to read %s", paths[0]);
@@ -371,11 +373,14 @@ int cmd_replay(const struct options *options)
 	char error[1024];
 	struct replay replay = {
 	    .options = options,
+	    .limits = capture_limits,
 	    .link_type = UINT32_MAX,
 	    .tap_file = UINT32_MAX,
 	};
 
 	signals_catch();
+	if (!file_mapping_guard())
+		replay.limits.source.map_from = 0;
 	/* Before anything is opened: a mistake in the options empties no file. */
 	bool usable = check_use(options, &replay.filter, error, sizeof error);
 	if (usable)
@@ -394,6 +399,9 @@ int cmd_replay(const struct options *options)
 	progress_clear(&replay.progress);
 	if (!good)
 		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
+	/* Behind the reader's back: it has told what it met itself. */
+	if (file_mapping_lost() > 0 && replay.failed++ == 0)
+		log_line(run_log(replay.run), LOG_ERROR, "a capture " CAPTURE_LOST);
 	if (signals_stop_asked())
 		log_line(run_log(replay.run), LOG_ERROR,
 			 "stopped by a signal after %" PRIu64 " packets", replay.ordinal);

@@ -318,16 +318,20 @@ static void frame_deal(struct crew *crew, const struct captured_frame *frame)
 		seal(crew);
 }
 
-/* Whether a frame may go its whole way at once: nothing waits before it, nor need it wait. */
-static bool goes_at_once(const struct crew *crew)
+/*
+ * Whether a frame may go its whole way at once: nothing waits before it, nor need it wait until
+ * memory is near, which is not so of a file's pages that nobody has read yet.
+ */
+static bool goes_at_once(const struct crew *crew, const struct captured_frame *frame)
 {
-	return crew->alone && crew->batch == NULL &&
+	const bool is_near = frame->window == NULL || !frame->window->mapped;
+	return crew->alone && crew->batch == NULL && is_near &&
 	       pipeline_connections(crew->workers[0].pipeline) <= crew->near_flows;
 }
 
 void crew_frame(struct crew *crew, const struct captured_frame *frame)
 {
-	if (goes_at_once(crew))
+	if (goes_at_once(crew, frame))
 		frame_at_once(crew, frame);
 	else
 		frame_deal(crew, frame);

@@ -58,7 +58,7 @@
 #define LIMIT_BATCH_PACKETS 256
 #define LIMIT_BATCHES       8
 #define LIMIT_BATCH_WINDOWS 64
-#define LIMIT_BATCH_BYTES   (768U << 10) /* of the windows */
+#define LIMIT_BATCH_BYTES   (1024U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
 /* Of the clock: where one thread does all, no packet waits longer for others. */
 #define LIMIT_BATCH_WAIT_NS 10000000LL

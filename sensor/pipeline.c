@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-#define NO_BEAT   INT64_MAX
-#define FETCH_MAX 128U /* of a payload, bytes: the rest of a longer one comes by itself */
+#define NO_BEAT INT64_MAX
 
 struct pipeline *pipeline_create(const struct pipeline_config *config)
 {
@@ -362,9 +361,7 @@ void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed
 
 void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet)
 {
-	const struct span payload = packet->segment.payload;
 	flow_fetch(pipeline->flows, packet->flow_hash);
-	memory_fetch(payload.ptr, payload.len < FETCH_MAX ? payload.len : FETCH_MAX);
 }
 
 void pipeline_fetch_session(const struct pipeline *pipeline, const struct followed_packet *packet)
@@ -374,9 +371,16 @@ void pipeline_fetch_session(const struct pipeline *pipeline, const struct follow
 	if (flow == NULL || flow->over)
 		return;
 	/* What is skipped, or empty, is looked at no further: to fetch a page costs as much. */
-	const enum side side = side_of(flow, packet->src_end);
-	if (packet->segment.payload_len > flow->stream.side[side].skip)
-		fetch_behind(flow);
+	const struct span payload = packet->segment.payload;
+	const uint64_t skip = flow->stream.side[side_of(flow, packet->src_end)].skip;
+	if (packet->segment.payload_len <= skip)
+		return;
+	/* Behind what is skipped there is a header, and most often more to skip. */
+	if (skip == 0)
+		memory_fetch_bytes(payload.ptr, payload.len);
+	else if (skip < payload.len)
+		__builtin_prefetch(payload.ptr + skip);
+	fetch_behind(flow);
 }
 
 /* The connection of the packet under hand, or NULL. */

@@ -21,8 +21,8 @@ bool signals_stop_asked(void);
 bool signals_take_reopen(void);
 
 /*
- * Around the start of a thread: it inherits that no signal is its own, so that they interrupt
- * the thread that reads the input.
+ * Around the start of a thread: it inherits that no signal is its own but for faults, so that they
+ * interrupt the thread that reads the input.
  */
 void signals_hold(sigset_t *before);
 void signals_let(const sigset_t *before);

@@ -60,7 +60,7 @@ Test(batch, what_is_not_in_the_frame_is_copied)
 	memset(whole, 3, sizeof whole);
 	whole[70] = 4;
 	memcpy(kept, whole, sizeof whole);
-	memset(window->bytes, 5, 60);
+	memset(window->room, 5, 60);
 	struct batch *batch = batch_open(&ring);
 	struct followed_packet *packet = batch_place(batch, 0);
 	*packet = packet_in(whole, sizeof whole, 1);
@@ -82,7 +82,7 @@ Test(batch, windows_are_held_until_all_have_passed)
 	struct capture_window *window;
 	cr_assert(batch_ring_init(&ring, 3));
 	cr_assert_eq(capture_window_acquire(pool, 4096, &window), WINDOW_ACQUIRED);
-	memset(window->bytes, 1, 4096);
+	memset(window->room, 1, 4096);
 	struct batch *batch = batch_open(&ring);
 	for (unsigned i = 0; i < 20; i++) {
 		*batch_place(batch, i % 3) = packet_in(window->bytes + 100 * i, 100, i);
