@@ -46,9 +46,16 @@ static void message_ended(struct smtp_session *s, const struct smtp_context *con
 static void message_remember(struct smtp_session *s, struct span bytes)
 {
 	uint8_t *tail = s->clear->message_tail;
-	size_t n = bytes.len < 4 ? bytes.len : 4;
-	memmove(tail, tail + n, 4 - n);
-	memcpy(tail + 4 - n, bytes.ptr + bytes.len - n, n);
+	/* As most often; a copy of a length that the compiler does not know costs ten times this.
+	 */
+	if (bytes.len >= 4) {
+		memcpy(tail, bytes.ptr + bytes.len - 4, 4);
+		return;
+	}
+	for (size_t i = 0; i < bytes.len; i++) {
+		memmove(tail, tail + 1, 3);
+		tail[3] = bytes.ptr[i];
+	}
 }
 
 enum end_of_data { END_NONE, END_LOOSE, END_SURE };
@@ -74,19 +81,14 @@ static enum end_of_data end_at_dot(struct span view, size_t dot, bool lf_only, s
 	return strict || lf_only ? END_SURE : END_LOOSE;
 }
 
-/*
- * The number of bytes up to and with the end-of-data line, or 0. A loose end at
- * the very end of the bytes is remembered, should the server take it for one.
- */
-static size_t message_end(struct smtp_session *s, struct span bytes)
+/* message_end() for a line that begins in the segment before, or with this one. */
+static size_t message_end_at_edge(struct smtp_session *s, struct span bytes)
 {
-	/* Where this segment meets the last one. */
 	uint8_t edge[8] = {0};
 	size_t fresh = bytes.len < 4 ? bytes.len : 4;
 	struct span view = span_of(edge, 4 + fresh);
 	size_t past = 0;
 
-	s->clear->message_loose_end = false;
 	memcpy(edge, s->clear->message_tail, 4);
 	memcpy(edge + 4, bytes.ptr, fresh);
 	for (size_t dot = 2; dot < view.len && dot < 6; dot++) {
@@ -96,6 +98,30 @@ static size_t message_end(struct smtp_session *s, struct span bytes)
 		if (end == END_SURE)
 			return past - 4;
 		s->clear->message_loose_end = past - 4 == bytes.len;
+	}
+	return 0;
+}
+
+/* Whether one of the bytes is a dot for which message_end_at_edge() looks. */
+static bool has_dot_at_edge(const uint8_t tail[4], struct span bytes)
+{
+	return tail[2] == '.' || tail[3] == '.' || (bytes.len > 0 && bytes.ptr[0] == '.') ||
+	       (bytes.len > 1 && bytes.ptr[1] == '.');
+}
+
+/*
+ * The number of bytes up to and with the end-of-data line, or 0. A loose end at
+ * the very end of the bytes is remembered, should the server take it for one.
+ */
+static size_t message_end(struct smtp_session *s, struct span bytes)
+{
+	size_t past = 0;
+
+	s->clear->message_loose_end = false;
+	if (has_dot_at_edge(s->clear->message_tail, bytes)) {
+		past = message_end_at_edge(s, bytes);
+		if (past > 0)
+			return past;
 	}
 
 	/* Dots are what is rare: base64 has none, so most of a message is passed at memory speed.
