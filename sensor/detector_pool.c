@@ -2,6 +2,7 @@
 #include "sensor/detector_pool.h"
 
 #include "decoders/application.h"
+#include "sensor/build_kind.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ void detector_pool_destroy(struct detector_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	for (size_t i = 0; i < pool->count; i++)
+	/* They last as long as the program: to take one apart costs as much as 60,000 packets. */
+	for (size_t i = 0; FINDS_MISUSE && i < pool->count; i++)
 		application_detector_destroy(pool->idle[i]);
 	(void)pthread_mutex_destroy(&pool->lock);
 	free(pool->idle);
