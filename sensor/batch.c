@@ -17,7 +17,35 @@ struct batch_copy {
 	_Alignas(max_align_t) uint8_t bytes[];
 };
 
-bool batch_init(struct batch *batch, unsigned workers)
+static void batch_clear(struct batch *batch, unsigned workers)
+{
+	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++)
+		batch->lanes[w].count = 0;
+	batch->full = batch->last = batch->finish = false;
+	for (size_t i = 0; i < batch->window_count; i++)
+		capture_window_release(batch->windows[i]);
+	batch->window_count = batch->window_bytes = 0;
+	while (batch->copies != NULL) {
+		struct batch_copy *next = batch->copies->next;
+		free(batch->copies);
+		batch->copies = next;
+	}
+	batch->copied = 0;
+}
+
+static void batch_free(struct batch *batch, unsigned workers)
+{
+	batch_clear(batch, workers);
+	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
+		free(batch->lanes[w].slots);
+		free(batch->lanes[w].kinds);
+	}
+	free(batch->lanes);
+	batch->lanes = NULL;
+}
+
+/* One batch, empty. False when out of memory; then there is nothing to free. */
+static bool batch_init(struct batch *batch, unsigned workers)
 {
 	/* Never without workers. */
 	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI) */
@@ -32,33 +60,6 @@ bool batch_init(struct batch *batch, unsigned workers)
 	if (!whole)
 		batch_free(batch, workers);
 	return whole;
-}
-
-void batch_free(struct batch *batch, unsigned workers)
-{
-	batch_clear(batch, workers);
-	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++) {
-		free(batch->lanes[w].slots);
-		free(batch->lanes[w].kinds);
-	}
-	free(batch->lanes);
-	batch->lanes = NULL;
-}
-
-void batch_clear(struct batch *batch, unsigned workers)
-{
-	for (unsigned w = 0; batch->lanes != NULL && w < workers; w++)
-		batch->lanes[w].count = 0;
-	batch->full = batch->last = batch->finish = false;
-	for (size_t i = 0; i < batch->window_count; i++)
-		capture_window_release(batch->windows[i]);
-	batch->window_count = batch->window_bytes = 0;
-	while (batch->copies != NULL) {
-		struct batch_copy *next = batch->copies->next;
-		free(batch->copies);
-		batch->copies = next;
-	}
-	batch->copied = 0;
 }
 
 bool batch_ring_init(struct batch_ring *ring, unsigned workers)
@@ -162,13 +163,6 @@ void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uin
 	lane_add(batch, &batch->lanes[worker], BATCH_CLOCK);
 }
 
-static bool inside(struct span part, struct span whole)
-{
-	uintptr_t at = (uintptr_t)part.ptr, begin = (uintptr_t)whole.ptr;
-	return part.len == 0 ||
-	       (at >= begin && at - begin <= whole.len && part.len <= whole.len - (at - begin));
-}
-
 static bool keep_copy(struct batch *batch, struct span *bytes)
 {
 	struct batch_copy *copy = malloc(sizeof *copy + bytes->len);
@@ -202,7 +196,7 @@ bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_windo
 	struct tcp_segment *segment = &packet->segment;
 
 	/* The payload is a part of what the checksum covers. */
-	bool in_frame = inside(segment->checked, packet->frame);
+	bool in_frame = followed_packet_in_frame(packet);
 	const uint8_t *from = in_frame ? packet->frame.ptr : segment->checked.ptr;
 	const uint8_t *to = from;
 	if (!in_frame) {

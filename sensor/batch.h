@@ -9,8 +9,8 @@
  * passed it, then the reader lets go of all of it: packets are not copied, nor counted one
  * by one.
  *
- * One reader; each worker takes its lanes in order. Where one thread does all there is no ring but
- * one batch, which it fills and works off.
+ * One reader; each worker takes its lanes in order. Where one thread does all there are no batches
+ * (lookahead.h).
  */
 #ifndef SENSOR_BATCH_H
 #define SENSOR_BATCH_H
@@ -69,13 +69,6 @@ struct batch_ring {
 	_Alignas(64) _Atomic uint64_t sealed;
 	struct wake room; /* the reader waits for batches to be passed */
 };
-
-/* One batch, empty. False when out of memory; then there is nothing to free. */
-bool batch_init(struct batch *batch, unsigned workers);
-void batch_free(struct batch *batch, unsigned workers);
-
-/* Lets go of everything that is in it: it may be filled again. */
-void batch_clear(struct batch *batch, unsigned workers);
 
 /* False when out of memory; then there is nothing to free. */
 bool batch_ring_init(struct batch_ring *ring, unsigned workers);

@@ -8,6 +8,7 @@
 
 #include "sensor/byte_source.h"
 #include "sensor/capture_format.h"
+#include "sensor/capture_packet.h"
 #include "sensor/capture_window.h"
 
 enum capture_status {
@@ -17,19 +18,6 @@ enum capture_status {
 	CAPTURE_BUSY,        /* too many windows are held by others: release some, call again */
 	CAPTURE_INTERRUPTED, /* a signal came in: call again, or stop */
 	CAPTURE_PAUSE, /* a moment to let go of what is held back (byte_source.h): call again */
-};
-
-struct capture_packet {
-	int64_t time_ns;    /* ns since the epoch, within CAPTURE_TIME_MAX */
-	uint32_t len;       /* bytes on the wire; more than frame.len when cut by the capture */
-	uint32_t link_type; /* LINKTYPE_ value as in the file */
-	uint32_t fcs_len;   /* bytes of link-layer checksum at the end of the frame on the wire */
-	uint32_t interface_id; /* of the file's section, or of the set (capture_set.h) */
-	uint32_t interfaces;   /* that the section, or the live capture, has so far */
-	uint32_t file_id;      /* of the set; 0 from a single file */
-	/* Valid until the next call for a packet, or as long as the window is retained. */
-	struct span frame;
-	struct capture_window *window; /* borrowed: capture_window_retain() to keep the frame */
 };
 
 struct capture_file;

@@ -9,7 +9,7 @@
 #define NEAR_S    (1U << 20)  /* seconds between the packets of a window, as a rule */
 #define LEN_MAX   65536U      /* of a packet, as a rule */
 #define EXTRA_MAX 1024U       /* of a block: its options */
-#define UNIT_MIN  12U         /* of anything: what says less is none */
+#define UNIT_MIN  12U         /* bytes of anything */
 #define HEADERS   94U         /* a block's header, and those of Ethernet, IPv4 and TCP */
 
 /* pcapng: an enhanced packet block's header (draft-ietf-opsawg-pcapng 4.3). */
@@ -25,14 +25,6 @@ static uint32_t field(const struct capture_format *format, const uint8_t *at)
 static size_t header_len(const struct capture_format *format)
 {
 	return format->kind == CAPTURE_KIND_PCAP ? format->header_len : BLOCK_HEADER;
-}
-
-/* Bytes of the unit that begins there, as it says itself. */
-static uint64_t unit_len(const struct capture_format *format, const uint8_t *at)
-{
-	if (format->kind == CAPTURE_KIND_PCAP)
-		return (uint64_t)format->header_len + field(format, at + 8);
-	return field(format, at + 4);
 }
 
 /* Whether a packet's unit may begin there; like: one that does. */
@@ -73,10 +65,14 @@ static size_t find_unit(const struct capture_format *format, struct span bytes, 
 
 void capture_scout(const struct capture_format *format, struct span bytes)
 {
+	const bool is_pcap = format->kind == CAPTURE_KIND_PCAP;
+	/* Where a unit says how long it is, and what that leaves out. */
+	const size_t len_at = is_pcap ? 8 : 4, besides = is_pcap ? format->header_len : 0;
+	const bool big_endian = format->big_endian;
 	size_t at[TRAILS], end[TRAILS];
 	unsigned trails = 0;
 
-	if (bytes.len < 2 * TRAIL_MIN || (format->kind == CAPTURE_KIND_PCAP && !format->plain))
+	if (bytes.len < 2 * TRAIL_MIN || (is_pcap && !format->plain))
 		return;
 	const size_t share = bytes.len / TRAILS > TRAIL_MIN ? bytes.len / TRAILS : TRAIL_MIN;
 	for (size_t from = 0; trails < TRAILS && bytes.len - from >= share; from += share) {
@@ -90,13 +86,11 @@ void capture_scout(const struct capture_format *format, struct span bytes)
 			if (at[i] >= end[i])
 				continue;
 			const uint8_t *unit = bytes.ptr + at[i];
-			const uint64_t len = unit_len(format, unit);
-			memory_fetch(unit + MEMORY_LINE, HEADERS - MEMORY_LINE);
-			if (len < UNIT_MIN || len > end[i] - at[i]) {
-				at[i] = end[i];
-				continue;
-			}
-			at[i] += (size_t)len;
+			const size_t len = besides + (big_endian ? bytes_u32(unit + len_at)
+								 : bytes_u32le(unit + len_at));
+			__builtin_prefetch(unit + MEMORY_LINE);
+			/* What is shorter is none, and leads nowhere. */
+			at[i] = len < UNIT_MIN || len > end[i] - at[i] ? end[i] : at[i] + len;
 			__builtin_prefetch(bytes.ptr + at[i]);
 			going = true;
 		}

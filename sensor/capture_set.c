@@ -107,10 +107,10 @@ static enum capture_status report(struct capture_set *set, const char *path,
 static void count_open(struct capture_set *set, size_t count)
 {
 	size_t share = set->limits.windows_bytes / (count + 1);
-	if (share > set->limits.window_bytes)
-		share = set->limits.window_bytes;
+	if (share < MIN_WINDOW)
+		share = MIN_WINDOW;
 	set->heap_count = count;
-	set->window_bytes = share > MIN_WINDOW ? share : MIN_WINDOW;
+	set->window_bytes = share < set->limits.window_bytes ? share : set->limits.window_bytes;
 }
 
 struct capture_set *capture_set_open(const char *const *paths, size_t path_count,

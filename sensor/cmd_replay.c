@@ -224,18 +224,10 @@ static void replay_set(struct replay *replay, const char *const *paths, size_t c
 			replay->ordinal++;
 			continue;
 		}
-		struct captured_frame frame = {
-		    .bytes = packet.frame,
-		    .window = packet.window,
-		    .wire_len = packet.len,
-		    .link_type = packet.link_type,
-		    .fcs_len = packet.fcs_len,
-		    .time_ns = packet.time_ns,
-		    .ordinal = ordinal,
-		    .tap = tap_of_file(replay, set, packet.file_id),
-		    .interface = interface_of_packet(replay, set, &packet),
-		};
-		replay->ordinal = run_frame(replay->run, &frame);
+		packet.ordinal = ordinal;
+		packet.tap = tap_of_file(replay, set, packet.file_id);
+		packet.interface = interface_of_packet(replay, set, &packet);
+		replay->ordinal = run_frame(replay->run, &packet);
 	}
 	struct capture_counts counts = capture_set_counts(set);
 	if (counts.unnamed > 0) {

@@ -74,25 +74,17 @@ static uint64_t watch_until_stopped(struct run *run, struct capture_live *live, 
 		if (signals_take_reopen())
 			run_reopen(run);
 		switch (status) {
-		case LIVE_PACKET: {
-			struct captured_frame frame = {
-			    .bytes = packet.frame,
-			    .wire_len = packet.len,
-			    .link_type = packet.link_type,
-			    .fcs_len = packet.fcs_len,
-			    .time_ns = packet.time_ns,
-			    .ordinal = ordinal,
-			    .tap = packet.interface_id >= untapped
-				       ? (uint8_t)(packet.interface_id - untapped)
-				       : 0,
-			    .interface = untapped == count && packet.interfaces > 1
-					     ? (uint16_t)(packet.interface_id + 1)
-					     : 0,
-			};
-			ordinal = run_frame(run, &frame);
+		case LIVE_PACKET:
+			packet.ordinal = ordinal;
+			packet.tap = packet.interface_id >= untapped
+					 ? (uint8_t)(packet.interface_id - untapped)
+					 : 0;
+			packet.interface = untapped == count && packet.interfaces > 1
+					       ? (uint16_t)(packet.interface_id + 1)
+					       : 0;
+			ordinal = run_frame(run, &packet);
 			upkeep(run, live, count, packet.time_ns, &upkeep_ns);
 			break;
-		}
 		case LIVE_IDLE: {
 			int64_t now = now_ns();
 			/* Only now is nothing left in the kernel's blocks. */

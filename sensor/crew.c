@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/crew.h"
 
+#include "sensor/lookahead.h"
 #include "sensor/signals.h"
-#include "sensor/worker.h"
 
 #include <stdlib.h>
 
@@ -15,9 +15,8 @@ struct crew {
 
 	/* the reader */
 	struct flow_hash deal_hash; /* tells the worker */
-	struct batch *batch;        /* being filled; NULL: none */
-	struct batch own_batch;     /* that one, where the crew is alone */
-	int64_t begun_ns;           /* the clock when it was begun */
+	struct lookahead *ahead;    /* where the crew is alone */
+	struct batch *batch;        /* where it is not: being filled; NULL: none */
 	uint64_t end;               /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
@@ -176,9 +175,11 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
 	flow_hash_init(&crew->deal_hash, &dealing);
 	crew->intake = intake_create(&config->intake);
-	if (crew->intake != NULL && make_workers(crew, config) &&
-	    (crew->alone ? batch_init(&crew->own_batch, 1)
-			 : start_threads(crew, config->workers > 2)))
+	crew->ahead = aligned_alloc(MEMORY_LINE, sizeof *crew->ahead);
+	if (crew->ahead != NULL)
+		*crew->ahead = (struct lookahead){.window = NULL};
+	if (crew->intake != NULL && crew->ahead != NULL && make_workers(crew, config) &&
+	    (crew->alone || start_threads(crew, config->workers > 2)))
 		return crew;
 	crew_destroy(crew);
 	return NULL;
@@ -188,20 +189,13 @@ static struct batch *open_batch(struct crew *crew)
 {
 	if (crew->batch != NULL)
 		return crew->batch;
-	crew->batch = crew->alone ? &crew->own_batch : batch_open(&crew->batches);
-	crew->begun_ns = intake_clock(crew->intake);
+	crew->batch = batch_open(&crew->batches);
 	return crew->batch;
 }
 
 static void seal(struct crew *crew)
 {
-	if (crew->alone) {
-		crew->batch->end = crew->end;
-		worker_batch(&crew->workers[0], crew->batch);
-		batch_clear(crew->batch, 1);
-	} else {
-		batch_seal(&crew->batches, crew->end);
-	}
+	batch_seal(&crew->batches, crew->end);
 	crew->batch = NULL;
 }
 
@@ -232,7 +226,9 @@ void crew_destroy(struct crew *crew)
 	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
 		worker_free(&crew->workers[i]);
 	free(crew->workers);
-	batch_free(&crew->own_batch, 1);
+	if (crew->ahead != NULL)
+		lookahead_drop(crew->ahead);
+	free(crew->ahead);
 	if (crew->has_batches)
 		batch_ring_free(&crew->batches);
 	if (crew->has_wakes) {
@@ -268,94 +264,141 @@ static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
 			batch_add_clock(open_batch(crew), i, clock_ns, ordinal);
 }
 
+/* Answers are heard in their place: behind the packets that wait. */
+static void hear_dns(struct crew *crew, const struct capture_packet *captured)
+{
+	const struct dns_answers *dns = intake_dns(crew->intake);
+	if (dns == NULL)
+		return;
+	lookahead_drain(crew->ahead, &crew->workers[0]);
+	worker_dns(&crew->workers[0], dns, captured->time_ns, captured->ordinal);
+}
+
+/* The clock is at a frame of which no packet is followed: what waits before it has an older one. */
+static void clock_alone(struct crew *crew, uint64_t ordinal)
+{
+	const int64_t clock_ns = intake_clock(crew->intake);
+
+	if (!lookahead_empty(crew->ahead)) {
+		const int64_t last_ns = lookahead_last(crew->ahead)->clock_ns;
+		if (pipeline_beat(clock_ns) == pipeline_beat(last_ns))
+			return;
+		lookahead_drain(crew->ahead, &crew->workers[0]);
+	}
+	worker_clock(&crew->workers[0], clock_ns, ordinal);
+}
+
 /* A frame on its whole way. */
-static void frame_at_once(struct crew *crew, const struct captured_frame *frame)
+static void frame_at_once(struct crew *crew, const struct capture_packet *captured)
 {
 	struct worker *worker = &crew->workers[0];
-	struct followed_packet packet;
+	struct followed_packet *packet = lookahead_place(crew->ahead);
 
-	if (intake_frame(crew->intake, frame, &packet))
-		worker_packet(worker, &packet);
+	if (intake_packet(crew->intake, captured, packet))
+		worker_packet(worker, packet);
 	else
-		worker_clock(worker, intake_clock(crew->intake), frame->ordinal);
-	const struct dns_answers *dns = intake_dns(crew->intake);
-	if (dns != NULL)
-		worker_dns(worker, dns, frame->time_ns, frame->ordinal);
+		clock_alone(crew, captured->ordinal);
+	hear_dns(crew, captured);
 }
 
 /*
- * Whether the batch goes to work now. Where nobody else waits for it, it costs nothing to let go of
- * one that is not full: alerts do not wait long for packets that may not come.
+ * Whether a frame's packet waits until memory is near: a file's pages that nobody has read yet are
+ * not, nor are so many connections. What lies in no window does not last so long.
  */
-static bool is_due(const struct crew *crew)
+static bool may_wait(const struct crew *crew, const struct capture_packet *captured)
 {
-	return crew->batch->full ||
-	       (crew->alone && intake_clock(crew->intake) - crew->begun_ns >= LIMIT_BATCH_WAIT_NS);
+	return captured->window != NULL &&
+	       (captured->window->mapped ||
+		pipeline_connections(crew->workers[0].pipeline) > crew->near_flows);
 }
 
-static void frame_deal(struct crew *crew, const struct captured_frame *frame)
+static void frame_waits(struct crew *crew, const struct capture_packet *captured)
+{
+	struct worker *worker = &crew->workers[0];
+	struct lookahead *ahead = crew->ahead;
+	struct followed_packet *packet = lookahead_place(ahead);
+
+	if (captured->window != ahead->window) {
+		lookahead_drain(ahead, worker);
+		lookahead_hold(ahead, captured->window);
+	}
+	if (intake_packet(crew->intake, captured, packet)) {
+		const bool lasts = followed_packet_in_frame(packet);
+		lookahead_add(ahead, worker);
+		if (!lasts)
+			lookahead_drain(ahead, worker);
+	} else {
+		clock_alone(crew, captured->ordinal);
+	}
+	hear_dns(crew, captured);
+}
+
+static void frame_alone(struct crew *crew, const struct capture_packet *captured)
+{
+	if (may_wait(crew, captured)) {
+		frame_waits(crew, captured);
+		return;
+	}
+	lookahead_drain(crew->ahead, &crew->workers[0]);
+	frame_at_once(crew, captured);
+}
+
+static void frame_deal(struct crew *crew, const struct capture_packet *captured)
 {
 	struct batch *batch = open_batch(crew);
 	/* Read straight to where it most often belongs: packets come in trains. */
 	struct followed_packet *packet = batch_place(batch, crew->latest_worker);
 	unsigned owner = crew->size; /* nobody */
 
-	if (intake_frame(crew->intake, frame, packet)) {
+	if (intake_packet(crew->intake, captured, packet)) {
 		owner = worker_of(crew, &packet->key);
 		if (owner != crew->latest_worker)
 			*batch_place(batch, owner) = *packet;
 		crew->latest_worker = owner;
 	}
-	deal_clock(crew, owner, frame->ordinal);
-	if (owner != crew->size && !batch_add_packet(batch, owner, frame->window))
+	deal_clock(crew, owner, captured->ordinal);
+	if (owner != crew->size && !batch_add_packet(batch, owner, captured->window))
 		crew->unread++;
 	/* Answers go through a worker, any, so that the judge hears them in their place. */
 	const struct dns_answers *dns = intake_dns(crew->intake);
-	if (dns != NULL && !batch_add_dns(batch, 0, dns, frame->time_ns, frame->ordinal))
+	if (dns != NULL && !batch_add_dns(batch, 0, dns, captured->time_ns, captured->ordinal))
 		crew->unread++;
-	crew->end = frame->ordinal + 1;
-	if (is_due(crew))
+	crew->end = captured->ordinal + 1;
+	if (batch->full)
 		seal(crew);
 }
 
-/*
- * Whether a frame may go its whole way at once: nothing waits before it, nor need it wait until
- * memory is near, which is not so of a file's pages that nobody has read yet.
- */
-static bool goes_at_once(const struct crew *crew, const struct captured_frame *frame)
+void crew_frame(struct crew *crew, const struct capture_packet *captured)
 {
-	const bool is_near = frame->window == NULL || !frame->window->mapped;
-	return crew->alone && crew->batch == NULL && is_near &&
-	       pipeline_connections(crew->workers[0].pipeline) <= crew->near_flows;
-}
-
-void crew_frame(struct crew *crew, const struct captured_frame *frame)
-{
-	if (goes_at_once(crew, frame))
-		frame_at_once(crew, frame);
+	if (crew->alone)
+		frame_alone(crew, captured);
 	else
-		frame_deal(crew, frame);
+		frame_deal(crew, captured);
 }
 
 void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 {
 	intake_time(crew->intake, time_ns);
-	if (crew->alone && crew->batch == NULL) {
-		worker_clock(&crew->workers[0], intake_clock(crew->intake), ordinal);
+	if (crew->alone) {
+		clock_alone(crew, ordinal);
 		return;
 	}
 	deal_clock(crew, crew->size, ordinal);
 	crew->end = ordinal + 1;
-	if (crew->batch != NULL && is_due(crew))
+	if (crew->batch != NULL && crew->batch->full)
 		seal(crew);
 }
 
 bool crew_relieve(struct crew *crew)
 {
-	const bool holds = crew->batch != NULL && crew->batch->window_count > 0;
+	if (crew->alone) {
+		const bool holds = crew->ahead->window != NULL;
+		lookahead_drain(crew->ahead, &crew->workers[0]);
+		return holds;
+	}
 	if (crew->batch != NULL)
 		seal(crew);
-	return crew->alone ? holds : batch_relieve(&crew->batches);
+	return batch_relieve(&crew->batches);
 }
 
 /* Waits until the workers have passed everything and the judge has heard it. */
@@ -379,6 +422,8 @@ void crew_rest(struct crew *crew)
 {
 	if (crew->finished)
 		return;
+	if (crew->alone)
+		lookahead_drain(crew->ahead, &crew->workers[0]);
 	if (crew->batch != NULL)
 		seal(crew);
 	await_rest(crew);
@@ -386,6 +431,12 @@ void crew_rest(struct crew *crew)
 
 void crew_finish(struct crew *crew, uint64_t ordinal)
 {
+	if (crew->alone) {
+		lookahead_drain(crew->ahead, &crew->workers[0]);
+		worker_finish(&crew->workers[0], intake_clock(crew->intake), ordinal);
+		crew->finished = true;
+		return;
+	}
 	crew->end = ordinal;
 	dismiss(crew, true);
 	await_rest(crew);

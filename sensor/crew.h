@@ -59,7 +59,7 @@ void crew_destroy(struct crew *crew);
  * One frame. Its window, if it has one, is retained as long as a worker needs it; without one a
  * frame that goes into a batch is copied.
  */
-void crew_frame(struct crew *crew, const struct captured_frame *frame);
+void crew_frame(struct crew *crew, const struct capture_packet *captured);
 
 /* Time went on without a frame. */
 void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal);

@@ -325,6 +325,7 @@ void flow_remove(struct flow_table *table, struct flow *flow)
 		slot_unlink(table, flow);
 	flow->chain = table->free_head;
 	flow->slot = SLOT_NONE;
+	flow->key.version = 0; /* no key's: flow_find_seen() may still look here */
 	table->free_head = index;
 	table->count--;
 }

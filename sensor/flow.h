@@ -94,6 +94,18 @@ void flow_fetch(const struct flow_table *table, uint32_t hash);
 struct flow *flow_find_hashed(const struct flow_table *table, const struct flow_key *key,
 			      uint32_t hash);
 
+/*
+ * The same, where a while ago it was at seen (or nowhere: NULL). What was removed since then is
+ * not found there.
+ */
+static inline struct flow *flow_find_seen(const struct flow_table *table, struct flow *seen,
+					  const struct flow_key *key, uint32_t hash)
+{
+	if (seen != NULL && flow_key_equal(&seen->key, key))
+		return seen;
+	return flow_find_hashed(table, key, hash);
+}
+
 /* The same, where the hash is not at hand. */
 struct flow *flow_find(const struct flow_table *table, const struct flow_key *key);
 

@@ -85,16 +85,16 @@ static uint64_t port_bit(const struct intake *intake, uint16_t port)
 	return intake->ports[port / 64] >> port % 64 & 1;
 }
 
-bool intake_frame(struct intake *intake, const struct captured_frame *frame,
-		  struct followed_packet *packet)
+bool intake_packet(struct intake *intake, const struct capture_packet *captured,
+		   struct followed_packet *packet)
 {
 	intake->counters.frames++;
-	intake->counters.frame_bytes += frame->wire_len;
-	intake_time(intake, frame->time_ns);
-	const uint32_t place = (uint32_t)frame->tap << 16 | frame->interface;
+	intake->counters.frame_bytes += captured->len;
+	intake_time(intake, captured->time_ns);
+	const uint32_t place = (uint32_t)captured->tap << 16 | captured->interface;
 	enum packet_outcome outcome =
-	    packet_decode(&intake->packets, frame->link_type, frame->fcs_len, place, frame->time_ns,
-			  frame->bytes, frame->wire_len, &packet->segment);
+	    packet_decode(&intake->packets, captured->link_type, captured->fcs_len, place,
+			  captured->time_ns, captured->frame, captured->len, &packet->segment);
 	intake->dns.count = 0;
 	if (intake->want_dns && (outcome == PACKET_DNS || outcome == PACKET_TCP))
 		read_dns(intake, outcome, &packet->segment);
@@ -106,16 +106,17 @@ bool intake_frame(struct intake *intake, const struct captured_frame *frame,
 	     port_bit(intake, packet->segment.dst.port)) == 0)
 		return false;
 	intake->counters.mail_segments++;
-	packet->src_end = flow_key_of(&packet->segment, frame->tap, &packet->key);
+	packet->src_end = flow_key_of(&packet->segment, captured->tap, &packet->key);
 	packet->flow_hash = flow_key_hash(&intake->flow_hash, &packet->key);
-	packet->frame = frame->bytes;
-	packet->wire_len = frame->wire_len;
-	packet->link_type = frame->link_type;
-	packet->time_ns = frame->time_ns;
+	packet->seen = NULL;
+	packet->frame = captured->frame;
+	packet->wire_len = captured->len;
+	packet->link_type = captured->link_type;
+	packet->time_ns = captured->time_ns;
 	packet->clock_ns = intake->clock_ns;
-	packet->ordinal = frame->ordinal;
-	packet->tap = frame->tap;
-	packet->interface = frame->interface;
+	packet->ordinal = captured->ordinal;
+	packet->tap = captured->tap;
+	packet->interface = captured->interface;
 	return true;
 }
 

@@ -10,23 +10,11 @@
 
 #include "decoders/dns.h"
 #include "decoders/packet.h"
+#include "sensor/capture_packet.h"
 #include "sensor/flow_key.h"
 #include "sensor/mail_ports.h"
 
-struct capture_window;
-
-/* One captured frame. */
-struct captured_frame {
-	struct span bytes;
-	struct capture_window *window; /* what holds them (capture_window.h); NULL: nothing does */
-	uint32_t wire_len;
-	uint32_t link_type; /* LINKTYPE_ number */
-	unsigned fcs_len;   /* bytes of frame check sequence at its end */
-	int64_t time_ns;
-	uint64_t ordinal; /* position in the merged input, from 0 */
-	uint8_t tap;
-	uint16_t interface; /* from 1: of several that show the same traffic (view.h); 0: none */
-};
+struct flow;
 
 /* A segment that is followed, with the frame that it came in. It borrows as the segment does. */
 struct followed_packet {
@@ -39,11 +27,21 @@ struct followed_packet {
 	uint8_t src_end;    /* which of the key's endpoints sent it */
 	uint8_t tap;
 	uint16_t interface; /* all of a connection, whatever interface, is for the same worker */
+	struct flow *seen;  /* the pipeline's: its connection, when that was fetched ahead */
 	struct tcp_segment segment;
 	struct span frame;
 	uint32_t wire_len;
 	uint32_t link_type;
 };
+
+/* Whether its bytes lie in the frame: those of a datagram that came in fragments do not. */
+static inline bool followed_packet_in_frame(const struct followed_packet *packet)
+{
+	const struct span part = packet->segment.checked, whole = packet->frame;
+	uintptr_t at = (uintptr_t)part.ptr, begin = (uintptr_t)whole.ptr;
+	return part.len == 0 ||
+	       (at >= begin && at - begin <= whole.len && part.len <= whole.len - (at - begin));
+}
 
 struct intake_config {
 	struct mail_ports ports;
@@ -68,8 +66,8 @@ struct intake *intake_create(const struct intake_config *config);
 void intake_destroy(struct intake *intake);
 
 /* One frame; true: *packet is set. The clock went on in any case. */
-bool intake_frame(struct intake *intake, const struct captured_frame *frame,
-		  struct followed_packet *packet);
+bool intake_packet(struct intake *intake, const struct capture_packet *captured,
+		   struct followed_packet *packet);
 
 /* DNS answers that the last frame held; NULL: none, or packets.want_dns is off. */
 const struct dns_answers *intake_dns(const struct intake *intake);

@@ -6,6 +6,8 @@
 #ifndef SENSOR_LIMITS_H
 #define SENSOR_LIMITS_H
 
+#include "sensor/build_kind.h"
+
 /* Configuration: a file is written by hand; more settings than this are a mistake. */
 #define LIMIT_CONFIG_SETTINGS 4096
 
@@ -32,10 +34,11 @@
 #define LIMIT_TAPS 4097
 
 /*
- * Reading captures. A window that fits the second-level cache beats a large one (see
- * capture_window.h); the rest keeps thousands of files and many workers within bounds.
+ * Reading captures. A window that fits the second-level cache beats a large one, and where misuse
+ * is looked for every capture has several; the rest keeps thousands of files and many workers
+ * within bounds.
  */
-#define LIMIT_CAPTURE_WINDOW     (256U << 10)
+#define LIMIT_CAPTURE_WINDOW     (FINDS_MISUSE ? 1024U : 256U << 10)
 #define LIMIT_CAPTURE_WINDOWS    (4U << 20)
 #define LIMIT_CAPTURE_IN_FLIGHT  16
 #define LIMIT_CAPTURE_OPEN_FILES 64
@@ -60,8 +63,6 @@
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (1024U << 10) /* of the windows */
 #define LIMIT_BATCH_COPIES  (256U << 10)
-/* Of the clock: where one thread does all, no packet waits longer for others. */
-#define LIMIT_BATCH_WAIT_NS 10000000LL
 /* Connections, 192 bytes each, that are in a cache: a lone worker need not fetch them ahead. */
 #define LIMIT_NEAR_FLOWS 8192
 /*

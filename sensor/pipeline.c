@@ -364,9 +364,9 @@ void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packe
 	flow_fetch(pipeline->flows, packet->flow_hash);
 }
 
-void pipeline_fetch_session(const struct pipeline *pipeline, const struct followed_packet *packet)
+void pipeline_fetch_session(const struct pipeline *pipeline, struct followed_packet *packet)
 {
-	const struct flow *flow =
+	const struct flow *flow = packet->seen =
 	    flow_find_hashed(pipeline->flows, &packet->key, packet->flow_hash);
 	if (flow == NULL || flow->over)
 		return;
@@ -523,7 +523,7 @@ static enum shunted shunt(struct pipeline *p, const struct followed_packet *pack
 {
 	if (packet->interface != 0)
 		return SHUNT_NO;
-	struct flow *flow = flow_find_hashed(p->flows, &packet->key, packet->flow_hash);
+	struct flow *flow = flow_find_seen(p->flows, packet->seen, &packet->key, packet->flow_hash);
 	p->shown = flow;
 	p->looked_up = true;
 	if (flow == NULL || flow->over || flow->beside || (p->evidence.size > 0 && !flow->follows))

@@ -66,12 +66,16 @@ bool pipeline_packet(struct pipeline *pipeline, const struct followed_packet *pa
 
 /*
  * What a packet that is known ahead will need, by its flow_hash, may be fetched ahead: first
- * where the connection's place is written; some packets later the connection and the payload;
- * then what the connection leads to.
+ * where the connection's place is written; some packets later the connection;
+ * then what the connection leads to and, where it will be looked at, the payload. Packets from the
+ * one at work to the one that is fetched:
  */
+#define FETCH_PLACE_AHEAD   9U
+#define FETCH_AHEAD         6U
+#define FETCH_SESSION_AHEAD 3U
 void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet);
 void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet);
-void pipeline_fetch_session(const struct pipeline *pipeline, const struct followed_packet *packet);
+void pipeline_fetch_session(const struct pipeline *pipeline, struct followed_packet *packet);
 
 /*
  * The common clock, where a packet went to another worker or to nobody. What the clock causes

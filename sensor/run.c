@@ -72,35 +72,35 @@ bool run_relieve(struct run *run)
  * ordinal behind them, the frame's own if it holds none. Not inlined: of another kind are most.
  */
 __attribute__((noinline)) static uint64_t aggregated_frames(struct run *run,
-							    const struct captured_frame *frame)
+							    const struct capture_packet *captured)
 {
-	struct captured_frame part = *frame;
+	struct capture_packet part = *captured;
 	struct layer aggregate;
 
-	if (!link_aggregate(frame->link_type, frame->fcs_len, frame->bytes, frame->wire_len,
+	if (!link_aggregate(captured->link_type, captured->fcs_len, captured->frame, captured->len,
 			    &aggregate))
-		return frame->ordinal;
+		return captured->ordinal;
 	part.link_type = LINKTYPE_AGGREGATED;
 	part.fcs_len = 0;
-	while (link_aggregate_next(&aggregate, &part.bytes, &part.wire_len)) {
+	while (link_aggregate_next(&aggregate, &part.frame, &part.len)) {
 		crew_frame(run->crew, &part);
 		part.ordinal++;
 	}
 	return part.ordinal;
 }
 
-uint64_t run_frame(struct run *run, const struct captured_frame *frame)
+uint64_t run_frame(struct run *run, const struct capture_packet *captured)
 {
-	run->last_packet_ns = frame->time_ns;
-	if (frame->ordinal % LIMIT_HEAP_PACKETS == 0)
+	run->last_packet_ns = captured->time_ns;
+	if (captured->ordinal % LIMIT_HEAP_PACKETS == 0)
 		heap_follow(&run->heap);
-	if (frame->link_type != LINKTYPE_ETHERNET) {
-		uint64_t end = aggregated_frames(run, frame);
-		if (end != frame->ordinal)
+	if (captured->link_type != LINKTYPE_ETHERNET) {
+		uint64_t end = aggregated_frames(run, captured);
+		if (end != captured->ordinal)
 			return end;
 	}
-	crew_frame(run->crew, frame);
-	return frame->ordinal + 1;
+	crew_frame(run->crew, captured);
+	return captured->ordinal + 1;
 }
 
 void run_clock(struct run *run, int64_t time_ns, uint64_t ordinal)

@@ -28,7 +28,7 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 bool run_begin_world(struct run *run, const char *name);
 
 /*
- * The name of an interface (captured_frame.interface), before the first frame of the world
+ * The name of an interface (capture_packet.interface), before the first frame of the world
  * that comes by it. Only without --tap.
  */
 void run_name_interface(struct run *run, uint16_t interface, const char *name);
@@ -37,7 +37,7 @@ void run_name_interface(struct run *run, uint16_t interface, const char *name);
  * One frame of the present world. Returns the next one's ordinal: an 802.11 aggregate holds
  * several packets, and each has its own.
  */
-uint64_t run_frame(struct run *run, const struct captured_frame *frame);
+uint64_t run_frame(struct run *run, const struct capture_packet *captured);
 
 /*
  * The pool of windows is at its cap: gives back those that workers are done with. False when

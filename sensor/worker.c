@@ -4,11 +4,7 @@
 #include "sensor/memory_fetch.h"
 #include "sensor/signals.h"
 
-/* Packets from the one at work to the one that is fetched. */
-#define AHEAD_SLOT    12
-#define AHEAD_BUCKET  9
-#define AHEAD_FLOW    6
-#define AHEAD_SESSION 3
+#define FETCH_SLOT_AHEAD 12U /* packets, as pipeline.h counts them */
 
 static void await_room(struct worker *worker)
 {
@@ -58,23 +54,31 @@ void worker_dns(struct worker *worker, const struct dns_answers *answers, int64_
 		await_room(worker);
 }
 
+void worker_finish(struct worker *worker, int64_t clock_ns, uint64_t ordinal)
+{
+	pipeline_finish(worker->pipeline, clock_ns, ordinal);
+	tell(worker);
+}
+
 /*
  * Another core may have written the packets of a lane and what they lie in; flows may be spread
  * over more memory than is near. Each step ahead needs what the one before has fetched.
  */
 static void look_ahead(const struct pipeline *pipeline, const struct batch_lane *lane, uint32_t i)
 {
-	if (i + AHEAD_SLOT < lane->count)
-		memory_fetch(&lane->slots[i + AHEAD_SLOT], sizeof lane->slots[0]);
-	if (i + AHEAD_BUCKET < lane->count && lane->kinds[i + AHEAD_BUCKET] == BATCH_PACKET)
-		pipeline_fetch_place(pipeline, &lane->slots[i + AHEAD_BUCKET].packet);
-	if (i + AHEAD_FLOW < lane->count && lane->kinds[i + AHEAD_FLOW] == BATCH_PACKET)
-		pipeline_fetch(pipeline, &lane->slots[i + AHEAD_FLOW].packet);
-	if (i + AHEAD_SESSION < lane->count && lane->kinds[i + AHEAD_SESSION] == BATCH_PACKET)
-		pipeline_fetch_session(pipeline, &lane->slots[i + AHEAD_SESSION].packet);
+	if (i + FETCH_SLOT_AHEAD < lane->count)
+		memory_fetch(&lane->slots[i + FETCH_SLOT_AHEAD], sizeof lane->slots[0]);
+	if (i + FETCH_PLACE_AHEAD < lane->count &&
+	    lane->kinds[i + FETCH_PLACE_AHEAD] == BATCH_PACKET)
+		pipeline_fetch_place(pipeline, &lane->slots[i + FETCH_PLACE_AHEAD].packet);
+	if (i + FETCH_AHEAD < lane->count && lane->kinds[i + FETCH_AHEAD] == BATCH_PACKET)
+		pipeline_fetch(pipeline, &lane->slots[i + FETCH_AHEAD].packet);
+	if (i + FETCH_SESSION_AHEAD < lane->count &&
+	    lane->kinds[i + FETCH_SESSION_AHEAD] == BATCH_PACKET)
+		pipeline_fetch_session(pipeline, &lane->slots[i + FETCH_SESSION_AHEAD].packet);
 }
 
-void worker_batch(struct worker *worker, const struct batch *batch)
+static void worker_batch(struct worker *worker, const struct batch *batch)
 {
 	const struct batch_lane *lane = &batch->lanes[worker->number];
 
@@ -94,10 +98,8 @@ void worker_batch(struct worker *worker, const struct batch *batch)
 			break;
 		}
 	}
-	if (batch->finish) {
-		pipeline_finish(worker->pipeline, batch->clock_ns, batch->end);
-		tell(worker);
-	}
+	if (batch->finish)
+		worker_finish(worker, batch->clock_ns, batch->end);
 }
 
 /*

@@ -48,8 +48,8 @@ void worker_clock(struct worker *worker, int64_t clock_ns, uint64_t ordinal);
 void worker_dns(struct worker *worker, const struct dns_answers *answers, int64_t time_ns,
 		uint64_t ordinal);
 
-/* All of its lane, and the end of input if that is the batch's. */
-void worker_batch(struct worker *worker, const struct batch *batch);
+/* The end of input: what is open is closed. */
+void worker_finish(struct worker *worker, int64_t clock_ns, uint64_t ordinal);
 
 /* ---- the end ---- */
 

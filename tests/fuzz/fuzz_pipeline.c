@@ -111,9 +111,9 @@ static void play(struct course *course, struct intake *intake, struct span input
 		if (step.has_packet) {
 			const struct capture_record *record = &step.record;
 			struct followed_packet packet;
-			struct captured_frame frame = {
-			    .bytes = record->frame,
-			    .wire_len = record->len,
+			struct capture_packet captured = {
+			    .frame = record->frame,
+			    .len = record->len,
 			    .link_type = format.interfaces[record->interface].link_type,
 			    .fcs_len = record->fcs_len,
 			    .time_ns = record->time_ns + shift_ns,
@@ -122,11 +122,11 @@ static void play(struct course *course, struct intake *intake, struct span input
 				format.interface_count > 1 ? (uint16_t)(record->interface + 1) : 0,
 			};
 			frames++;
-			if (intake_frame(intake, &frame, &packet))
+			if (intake_packet(intake, &captured, &packet))
 				(void)pipeline_packet(course->pipeline, &packet);
 			else
 				(void)pipeline_clock(course->pipeline, intake_clock(intake),
-						     frame.ordinal);
+						     captured.ordinal);
 			drain(course);
 		}
 		if (step.advance > input.len)

@@ -134,14 +134,14 @@ static void send_segment(struct play *play, enum side side, uint32_t seq, uint8_
 	frame[36] = (uint8_t)(~sum >> 8);
 	frame[37] = (uint8_t)~sum;
 	play->time_ns += 1000000;
-	const struct captured_frame captured = {
-	    .bytes = span_of(frame, total),
-	    .wire_len = (uint32_t)total,
+	const struct capture_packet captured = {
+	    .frame = span_of(frame, total),
+	    .len = (uint32_t)total,
 	    .link_type = LINK_RAW,
 	    .time_ns = play->time_ns,
 	    .ordinal = play->ordinal++,
 	};
-	if (intake_frame(play->intake, &captured, &packet))
+	if (intake_packet(play->intake, &captured, &packet))
 		(void)pipeline_packet(play->pipeline, &packet);
 	else
 		(void)pipeline_clock(play->pipeline, intake_clock(play->intake), captured.ordinal);

@@ -114,15 +114,15 @@ static void say(struct bench *b, struct talk *talk, enum side side, unsigned fla
 	talk->next[side] += (uint32_t)len + ((flags & (TCP_SYN | TCP_FIN)) != 0);
 	if (lost)
 		return;
-	const struct captured_frame given = {
-	    .bytes = span_of(frame, 40 + len),
-	    .wire_len = (uint32_t)(40 + len),
+	const struct capture_packet given = {
+	    .frame = span_of(frame, 40 + len),
+	    .len = (uint32_t)(40 + len),
 	    .link_type = 101,
 	    .time_ns = time_ns,
 	    .ordinal = b->ordinal++,
 	};
 	struct followed_packet packet;
-	cr_assert(intake_frame(b->intake, &given, &packet));
+	cr_assert(intake_packet(b->intake, &given, &packet));
 	(void)pipeline_packet(b->pipeline, &packet);
 	drain(b);
 }
