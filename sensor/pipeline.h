@@ -70,9 +70,9 @@ bool pipeline_packet(struct pipeline *pipeline, const struct followed_packet *pa
  * then what the connection leads to and, where it will be looked at, the payload. Packets from the
  * one at work to the one that is fetched:
  */
-#define FETCH_PLACE_AHEAD   9U
-#define FETCH_AHEAD         6U
-#define FETCH_SESSION_AHEAD 3U
+#define FETCH_PLACE_AHEAD   6U
+#define FETCH_AHEAD         4U
+#define FETCH_SESSION_AHEAD 2U
 void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet);
 void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet);
 void pipeline_fetch_session(const struct pipeline *pipeline, struct followed_packet *packet);

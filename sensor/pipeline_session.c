@@ -438,14 +438,17 @@ static void observe(struct pipeline *p, struct flow *flow, struct observation *o
 	session_refresh(flow);
 	smtp_session_settle(session);
 	session->facts.domains_told = session->facts.text.size[TEXT_RECIPIENT_DOMAINS];
-	*o = (struct observation){
-	    .place = p->place,
-	    .ordinal = p->ordinal,
-	    .time_ns = p->time_ns,
-	    .new_milestones = session->facts.milestones & ~session->observed,
-	    .facts = session->facts,
-	    .certificate = session->certificate,
-	};
+	/* One by one: a whole one, most of it facts, would be put together elsewhere and copied. */
+	o->place = p->place;
+	o->ordinal = p->ordinal;
+	o->time_ns = p->time_ns;
+	o->new_milestones = session->facts.milestones & ~session->observed;
+	o->facts = session->facts;
+	o->certificate = session->certificate;
+	o->dialogue = span_of(NULL, 0);
+	o->dialogue_evicted = false;
+	o->packets = span_of(NULL, 0);
+	o->packets_evicted = false;
 	p->told = session;
 	if (!p->config.dialogue_on_request &&
 	    (p->config.always_dialogue ||

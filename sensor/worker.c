@@ -4,7 +4,7 @@
 #include "sensor/memory_fetch.h"
 #include "sensor/signals.h"
 
-#define FETCH_SLOT_AHEAD 12U /* packets, as pipeline.h counts them */
+#define FETCH_SLOT_AHEAD 8U /* packets, as pipeline.h counts them */
 
 static void await_room(struct worker *worker)
 {
