@@ -192,6 +192,8 @@ static enum source_result map_stored(struct byte_source *source, size_t held, si
 	if (fstat(source->fd, &status) != 0)
 		return failed(fault, "cannot be examined", errno, source->consumed);
 	const uint64_t size = status.st_size > 0 ? (uint64_t)status.st_size : 0;
+	if (source->size == 0) /* one that does not say how long it is, as in /proc */
+		return failed(fault, "cannot be mapped", ENODEV, source->consumed);
 	if (size < source->consumed)
 		return failed(fault, "was cut while it was read", 0, source->consumed);
 	if (size == source->consumed)

@@ -146,6 +146,9 @@ WRAP(int, pthread_create,
 WRAP(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), FAMILY_READ, EIO, -1)
 WRAP(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), FAMILY_READ, EIO, -1)
 WRAP(ssize_t, pread64, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), FAMILY_READ, EIO, -1)
+WRAP(off_t, lseek, (int fd, off_t at, int from), (fd, at, from), FAMILY_READ, EIO, -1)
+WRAP(void *, mmap, (void *to, size_t n, int can, int how, int fd, off_t at),
+     (to, n, can, how, fd, at), FAMILY_READ, ENODEV, MAP_FAILED)
 WRAP(struct dirent *, readdir, (DIR * d), (d), FAMILY_READ, EIO, NULL)
 WRAP(struct dirent64 *, readdir64, (DIR * d), (d), FAMILY_READ, EIO, NULL)
 WRAP(int, fstat, (int fd, struct stat *s), (fd, s), FAMILY_READ, EIO, -1)
