@@ -195,7 +195,7 @@ static enum source_result map_stored(struct byte_source *source, size_t held, si
 	if (source->size == 0) /* one that does not say how long it is, as in /proc */
 		return failed(fault, "cannot be mapped", ENODEV, source->consumed);
 	if (size < source->consumed)
-		return failed(fault, "was cut while it was read", 0, source->consumed);
+		return failed(fault, FILE_MAPPING_LOST, 0, size);
 	if (size == source->consumed)
 		return SOURCE_END;
 	if (size - from < len)

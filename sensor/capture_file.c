@@ -306,7 +306,7 @@ enum capture_status capture_file_next(struct capture_file *file, size_t window_b
 	enum capture_status status = next_unit(file, window_bytes, packet);
 	/* What was read of it, or is wrong with it, means nothing then. */
 	if (file->window != NULL && !capture_window_whole(file->window))
-		status = fail_here(file, CAPTURE_LOST);
+		status = fail_here(file, FILE_MAPPING_LOST);
 	if (status == CAPTURE_FAULT)
 		*fault = file->fault;
 	return status;

@@ -22,10 +22,6 @@ enum capture_status {
 
 struct capture_file;
 
-/* What is said of a file of which a mapped part is gone (file_mapping.h). */
-#define CAPTURE_LOST                                                                               \
-	"was cut or failed while it was read; what is told of its last packets may be wrong"
-
 /* OK, FAILED or INTERRUPTED; nothing is read yet. The pool must outlive the file. */
 enum source_result capture_file_open(const char *path, const struct byte_source_limits *limits,
 				     struct capture_window_pool *pool, struct capture_file **file,

@@ -331,6 +331,9 @@ static enum capture_status probed(struct capture_set *set, uint32_t index,
 		set->counts.bytes += input->size;
 		set->roots[input->root].captures++;
 	}
+	/* One that is waited for: mapped files would lie open meanwhile, and might be cut. */
+	if (!byte_source_rereadable(source))
+		set->limits.source.map_from = 0;
 	if (status == CAPTURE_PACKET) {
 		/* A lone input, or one that cannot be read twice, goes on from here. */
 		if (set->input_count == 1 || !byte_source_rereadable(source)) {

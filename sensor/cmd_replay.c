@@ -28,6 +28,7 @@ struct replay {
 	uint64_t size, consumed; /* bytes of the inputs, for the progress bar; size: --separate */
 	struct progress progress;
 	bool unfit_told;
+	bool loss_told;           /* of a part of a capture */
 	uint32_t named;           /* interfaces of the set whose names were told */
 	uint32_t link_type;       /* of the last packet, and */
 	bool link_type_read;      /* whether it is one that is read */
@@ -72,6 +73,7 @@ static void show_progress(struct replay *replay, const struct capture_counts *co
 static void report_fault(struct replay *replay, const struct capture_error *error)
 {
 	replay->failed++;
+	replay->loss_told = replay->loss_told || strcmp(error->reason, FILE_MAPPING_LOST) == 0;
 	if (error->has_offset)
 		log_line(run_log(replay->run), LOG_ERROR, "%s: %s (at byte %" PRIu64 ")",
 			 error->path, error->reason, error->offset);
@@ -392,8 +394,10 @@ int cmd_replay(const struct options *options)
 	if (!good)
 		log_line(run_log(replay.run), LOG_ERROR, "out of memory");
 	/* Behind the reader's back: it has told what it met itself. */
-	if (file_mapping_lost() > 0 && replay.failed++ == 0)
-		log_line(run_log(replay.run), LOG_ERROR, "a capture " CAPTURE_LOST);
+	if (file_mapping_lost() > 0 && !replay.loss_told) {
+		replay.failed++;
+		log_line(run_log(replay.run), LOG_ERROR, "a capture " FILE_MAPPING_LOST);
+	}
 	if (signals_stop_asked())
 		log_line(run_log(replay.run), LOG_ERROR,
 			 "stopped by a signal after %" PRIu64 " packets", replay.ordinal);

@@ -42,6 +42,9 @@ static void note_lost_page(int number, siginfo_t *info, void *context)
 	struct guarded *mapping = find(address);
 
 	(void)context;
+	/* Sent by somebody: no address comes with it. */
+	if (info->si_code <= 0)
+		mapping = NULL;
 	if (mapping != NULL) {
 		const size_t size = (size_t)sysconf(_SC_PAGESIZE);
 		void *page = (void *)(address - address % size);
@@ -54,7 +57,10 @@ static void note_lost_page(int number, siginfo_t *info, void *context)
 		atomic_store(&mapping->lost, true);
 		atomic_fetch_add(&pages_lost, 1);
 	} else {
-		(void)sigaction(number, &before, NULL); /* the read is done again, and faults */
+		/* A read is done again, and faults; what was sent is sent again. */
+		(void)sigaction(number, &before, NULL);
+		if (info->si_code <= 0)
+			(void)raise(number);
 	}
 	errno = error_number;
 }

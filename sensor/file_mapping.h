@@ -26,6 +26,13 @@ struct file_mapping {
 	unsigned slot; /* in the guard's table */
 };
 
+/*
+ * What is to be said of a file of which a part was lost. Of the page in which a file ends now the
+ * rest is zeros without a signal: whoever was at work on it may have believed them.
+ */
+#define FILE_MAPPING_LOST                                                                          \
+	"was cut or failed while it was read; what is told of its last packets may be wrong"
+
 /* Catches SIGBUS for the rest of the process. False where the system refuses. */
 bool file_mapping_guard(void);
 
