@@ -7,8 +7,8 @@
  * their connection, to threads with a pipeline each. With two there is one such thread, which
  * calls the judge; with more one of them drives the judge and hears the others:
  *
- *     1   reads, pipeline, judges: each packet at once, or a batch at a time while connections
- *         are too many for a cache, so that those of the next packets are fetched meanwhile
+ *     1   reads, pipeline, judges: each packet at once, or some packets later where what it needs
+ *         is not near and is fetched meanwhile (lookahead.h)
  *     2   reads | pipeline, judges
  *     3   reads | pipeline | judges
  *     N   reads | N - 2 pipelines | judges
@@ -39,7 +39,7 @@
 
 struct crew_config {
 	unsigned workers;    /* threads, 1 .. CREW_MAX */
-	uint32_t near_flows; /* of one thread: connections up to which it does without batches */
+	uint32_t near_flows; /* of one thread: connections up to which they count as near */
 	struct intake_config intake;
 	struct pipeline_config pipeline;
 };
