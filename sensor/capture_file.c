@@ -68,6 +68,15 @@ static enum capture_status fail_here(struct capture_file *file, const char *prob
 	return fail(file, &(struct input_fault){.problem = problem, .offset = file->offset});
 }
 
+/* What a source that gave nothing, and has not ended, means for who reads the file. */
+static enum capture_status source_stopped(struct capture_file *file, enum source_result result,
+					  const struct input_fault *fault)
+{
+	if (result == SOURCE_INTERRUPTED)
+		return CAPTURE_INTERRUPTED;
+	return result == SOURCE_PAUSE ? CAPTURE_PAUSE : fail(file, fault);
+}
+
 /*
  * Makes room for need bytes from start, in place when nobody else looks at the
  * window, otherwise in another one. Only the cut unit at the end moves: a
@@ -113,23 +122,14 @@ static enum capture_status map_next(struct capture_file *file, size_t need, size
 	if (capture_window_pool_busy(file->pool))
 		return CAPTURE_BUSY;
 	window_bytes *= MAPPED_TIMES;
-	switch (byte_source_map(file->source, held, window_bytes > need ? window_bytes : need,
-				&mapping, &fault)) {
-	case SOURCE_OK:
-		break;
-	case SOURCE_END:
-		file->source_ended = true;
+	enum source_result result = byte_source_map(
+	    file->source, held, window_bytes > need ? window_bytes : need, &mapping, &fault);
+	file->source_ended = result == SOURCE_END;
+	file->unmappable = result == SOURCE_FAILED && fault.error_number != 0;
+	if (file->source_ended || file->unmappable)
 		return CAPTURE_PACKET;
-	case SOURCE_INTERRUPTED:
-		return CAPTURE_INTERRUPTED;
-	case SOURCE_PAUSE:
-	case SOURCE_FAILED:
-	default:
-		if (fault.error_number == 0)
-			return fail(file, &fault);
-		file->unmappable = true;
-		return CAPTURE_PACKET;
-	}
+	if (result != SOURCE_OK)
+		return source_stopped(file, result, &fault);
 	if (capture_window_of_mapping(file->pool, &mapping, &fresh) != WINDOW_ACQUIRED) {
 		file_mapping_close(&mapping);
 		return fail_here(file, "out of memory");
@@ -162,21 +162,12 @@ static enum capture_status refill(struct capture_file *file, size_t need, size_t
 		enum source_result result =
 		    byte_source_read(file->source, file->window->room + file->end,
 				     file->window->capacity - file->end, &got, &fault);
-		switch (result) {
-		case SOURCE_OK:
-			file->end += got;
-			break;
-		case SOURCE_END:
-			file->source_ended = true;
+		file->source_ended = result == SOURCE_END;
+		if (file->source_ended)
 			return CAPTURE_PACKET;
-		case SOURCE_INTERRUPTED:
-			return CAPTURE_INTERRUPTED;
-		case SOURCE_PAUSE:
-			return CAPTURE_PAUSE;
-		case SOURCE_FAILED:
-		default:
-			return fail(file, &fault);
-		}
+		if (result != SOURCE_OK)
+			return source_stopped(file, result, &fault);
+		file->end += got;
 	}
 	return CAPTURE_PACKET;
 }
@@ -189,21 +180,12 @@ static enum capture_status skip_ahead(struct capture_file *file)
 		struct input_fault fault;
 		enum source_result result =
 		    byte_source_skip(file->source, file->skip, &skipped, &fault);
-		switch (result) {
-		case SOURCE_OK:
-			file->skip -= skipped;
-			file->offset += skipped;
-			break;
-		case SOURCE_END:
+		if (result == SOURCE_END)
 			return fail_here(file, "truncated in the middle of a block");
-		case SOURCE_INTERRUPTED:
-			return CAPTURE_INTERRUPTED;
-		case SOURCE_PAUSE:
-			return CAPTURE_PAUSE;
-		case SOURCE_FAILED:
-		default:
-			return fail(file, &fault);
-		}
+		if (result != SOURCE_OK)
+			return source_stopped(file, result, &fault);
+		file->skip -= skipped;
+		file->offset += skipped;
 	}
 	return CAPTURE_PACKET;
 }

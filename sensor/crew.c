@@ -157,6 +157,15 @@ static bool start_threads(struct crew *crew, bool judging)
 	return crew->judging;
 }
 
+static bool make_lookahead(struct crew *crew)
+{
+	crew->ahead = aligned_alloc(MEMORY_LINE, sizeof *crew->ahead);
+	if (crew->ahead == NULL)
+		return false;
+	*crew->ahead = (struct lookahead){.window = NULL};
+	return true;
+}
+
 struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 {
 	struct crew *crew = calloc(1, sizeof *crew);
@@ -175,11 +184,8 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
 	flow_hash_init(&crew->deal_hash, &dealing);
 	crew->intake = intake_create(&config->intake);
-	crew->ahead = aligned_alloc(MEMORY_LINE, sizeof *crew->ahead);
-	if (crew->ahead != NULL)
-		*crew->ahead = (struct lookahead){.window = NULL};
-	if (crew->intake != NULL && crew->ahead != NULL && make_workers(crew, config) &&
-	    (crew->alone || start_threads(crew, config->workers > 2)))
+	if (crew->intake != NULL && make_workers(crew, config) &&
+	    (crew->alone ? make_lookahead(crew) : start_threads(crew, config->workers > 2)))
 		return crew;
 	crew_destroy(crew);
 	return NULL;

@@ -34,32 +34,31 @@ static struct guarded *find(uintptr_t address)
 	return NULL;
 }
 
+/* A page of zeros where the address is. False: there is none. */
+static bool replace_page(uintptr_t address)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = (void *)(address - address % size);
+	return mmap(page, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+	       MAP_FAILED;
+}
+
 /* The thread that has the fault is in its own read of the page: the mapping stays until then. */
 static void note_lost_page(int number, siginfo_t *info, void *context)
 {
 	const int error_number = errno;
 	const uintptr_t address = (uintptr_t)info->si_addr;
-	struct guarded *mapping = find(address);
+	const bool sent = info->si_code <= 0; /* by somebody: no address comes with it */
+	struct guarded *mapping = sent ? NULL : find(address);
 
 	(void)context;
-	/* Sent by somebody: no address comes with it. */
-	if (info->si_code <= 0)
-		mapping = NULL;
-	if (mapping != NULL) {
-		const size_t size = (size_t)sysconf(_SC_PAGESIZE);
-		void *page = (void *)(address - address % size);
-		mapping = mmap(page, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-			       0) == MAP_FAILED
-			      ? NULL
-			      : mapping;
-	}
-	if (mapping != NULL) {
+	if (mapping != NULL && replace_page(address)) {
 		atomic_store(&mapping->lost, true);
 		atomic_fetch_add(&pages_lost, 1);
 	} else {
 		/* A read is done again, and faults; what was sent is sent again. */
 		(void)sigaction(number, &before, NULL);
-		if (info->si_code <= 0)
+		if (sent)
 			(void)raise(number);
 	}
 	errno = error_number;

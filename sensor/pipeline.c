@@ -3,7 +3,6 @@
 
 #include "sensor/build_kind.h"
 #include "sensor/detector_pool.h"
-#include "sensor/memory_fetch.h"
 #include "sensor/view.h"
 
 #include <stdlib.h>
@@ -107,11 +106,6 @@ static bool sender_is_client(const struct pipeline *p, const struct tcp_segment 
 	if (begins_with_command(begin))
 		return true;
 	return segment->dst.port <= segment->src.port;
-}
-
-static enum side side_of(const struct flow *flow, uint8_t src_end)
-{
-	return src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
 }
 
 /*
@@ -247,25 +241,6 @@ static bool goes_on(const struct flow *flow, uint8_t src_end, const struct tcp_s
 	       segment->seq == flow->stream.side[side].next;
 }
 
-/* Fetches what a connection leads to, as far as the next event asks for it first. */
-static void fetch_behind(const struct flow *flow)
-{
-	const struct smtp_session *session = flow->session;
-
-	/* Never at NULL: no translation of that page is ever found near. */
-	if (flow->stream.cold != NULL)
-		__builtin_prefetch(flow->stream.cold);
-	if (flow->follows)
-		__builtin_prefetch(flow->followed);
-	if (session == NULL)
-		return;
-	__builtin_prefetch(&session->facts);
-	__builtin_prefetch(&session->facts.milestones);
-	__builtin_prefetch(&session->clear);
-	__builtin_prefetch(&session->state);
-	__builtin_prefetch(&session->side_seen);
-}
-
 /*
  * The endpoints have opened another connection while this one was under way. They have forgotten
  * this one, or it goes on: the other one is that of a proxy that stands between them and uses the
@@ -352,35 +327,6 @@ static bool flow_push(struct pipeline *p, struct flow *flow, uint8_t src_end,
 		p->stage = STAGE_PULL;
 	}
 	return whole;
-}
-
-void pipeline_fetch_place(const struct pipeline *pipeline, const struct followed_packet *packet)
-{
-	flow_fetch_bucket(pipeline->flows, packet->flow_hash);
-}
-
-void pipeline_fetch(const struct pipeline *pipeline, const struct followed_packet *packet)
-{
-	flow_fetch(pipeline->flows, packet->flow_hash);
-}
-
-void pipeline_fetch_session(const struct pipeline *pipeline, struct followed_packet *packet)
-{
-	const struct flow *flow = packet->seen =
-	    flow_find_hashed(pipeline->flows, &packet->key, packet->flow_hash);
-	if (flow == NULL || flow->over)
-		return;
-	/* What is skipped, or empty, is looked at no further: to fetch a page costs as much. */
-	const struct span payload = packet->segment.payload;
-	const uint64_t skip = flow->stream.side[side_of(flow, packet->src_end)].skip;
-	if (packet->segment.payload_len <= skip)
-		return;
-	/* Behind what is skipped there is a header, and most often more to skip. */
-	if (skip == 0)
-		memory_fetch_bytes(payload.ptr, payload.len);
-	else if (skip < payload.len)
-		__builtin_prefetch(payload.ptr + skip);
-	fetch_behind(flow);
 }
 
 /* The connection of the packet under hand, or NULL. */
@@ -532,7 +478,7 @@ static enum shunted shunt(struct pipeline *p, const struct followed_packet *pack
 	const enum side side = side_of(flow, packet->src_end);
 	enum shunted shunted = SHUNT_DONE;
 	if (!stream_fast(&flow->stream, side, segment)) {
-		fetch_behind(flow);
+		pipeline_fetch_behind(flow);
 		p->out_of_line = !stream_in_order(&p->streams, &flow->stream, side, segment,
 						  packet->time_ns, packet->ordinal, &p->event);
 		if (p->out_of_line)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A pipeline from within: pipeline.c brings segments to their connections, and what comes of
- * them to the sessions; pipeline_session.c has what a connection knows of its session.
+ * them to the sessions; pipeline_session.c has what a connection knows of its session;
+ * pipeline_fetch.c fetches what both will need.
  */
 #ifndef SENSOR_PIPELINE_STATE_H
 #define SENSOR_PIPELINE_STATE_H
@@ -75,6 +76,14 @@ struct pipeline {
 	const struct smtp_session *told; /* of the observation given last; until the next call */
 	uint8_t dialogue[DIALOGUE_LINES_MAX * (DIALOGUE_LINE_MAX + 4)];
 };
+
+static inline enum side side_of(const struct flow *flow, uint8_t src_end)
+{
+	return src_end == flow->client_end ? SIDE_CLIENT : SIDE_SERVER;
+}
+
+/* Fetches what a connection leads to, as far as the next event asks for it first. */
+void pipeline_fetch_behind(const struct flow *flow);
 
 /*
  * Makes the session of a connection that has none, or takes up the one that was put away.
