@@ -2,7 +2,7 @@
 #include "sensor/pipeline_state.h"
 
 #include "sensor/build_kind.h"
-#include "sensor/detector_pool.h"
+#include "sensor/shared_detector.h"
 #include "sensor/view.h"
 
 #include <stdlib.h>
@@ -29,6 +29,8 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	hold_queue_init(&p->holds, &p->budget);
 	p->certificates =
 	    certificate_cache_create(&p->budget, config->anchors, config->certificates);
+	p->owns_detector = config->detector == NULL;
+	p->detector = p->owns_detector ? shared_detector_create() : config->detector;
 	p->digester = digester_create();
 	const struct digest_memo_limits ja3 = {.texts = LIMIT_JA3_TEXTS,
 					       .text_len = LIMIT_JA3_TEXT};
@@ -42,7 +44,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 	    .any_port = config->ports.all,
 	    .caps_reached = &p->counters.caps_reached,
 	};
-	if (p->flows == NULL || p->certificates == NULL || p->ja3 == NULL) {
+	if (p->flows == NULL || p->certificates == NULL || p->detector == NULL || p->ja3 == NULL) {
 		pipeline_destroy(p);
 		return NULL;
 	}
@@ -67,7 +69,8 @@ void pipeline_destroy(struct pipeline *p)
 	hold_queue_free(&p->holds);
 	if (p->certificates != NULL)
 		certificate_cache_destroy(p->certificates);
-	detector_pool_give(p->config.detectors, p->applications);
+	if (p->owns_detector)
+		shared_detector_destroy(p->detector);
 	digest_memo_destroy(p->ja3);
 	digester_destroy(p->digester);
 	dialogue_ring_free(&p->dialogues, &p->budget);

@@ -25,7 +25,7 @@
 #include "sensor/intake.h"
 #include "sensor/limits.h"
 
-struct detector_pool;
+struct shared_detector;
 
 struct pipeline_config {
 	struct mail_ports ports;
@@ -41,7 +41,7 @@ struct pipeline_config {
 	bool tell_recipients;     /* whenever a recipient of another domain was accepted */
 	bool always_dialogue;     /* with every observation; otherwise where an alert may want it */
 	bool dialogue_on_request; /* by pipeline_dialogue() alone; not with evidence */
-	struct detector_pool *detectors; /* where nDPI's come from; borrowed, or NULL */
+	struct shared_detector *detector; /* nDPI, borrowed; NULL: one of its own */
 	/* Random per run: the same as the intake's. Nothing visible depends on it. */
 	struct siphash_key hash_key;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alerts/verdict.h"
 #include "decoders/certificate_chain.h"
-#include "sensor/detector_pool.h"
 #include "sensor/pipeline_state.h"
+#include "sensor/shared_detector.h"
 #include "sensor/view.h"
 
 /* Both sides said something. */
@@ -141,15 +141,6 @@ static void session_refresh(struct flow *flow)
 	session_sides(flow);
 }
 
-static struct application_detector *detector(struct pipeline *p)
-{
-	if (p->applications == NULL && !p->applications_failed) {
-		p->applications = detector_pool_take(p->config.detectors);
-		p->applications_failed = p->applications == NULL;
-	}
-	return p->applications;
-}
-
 /* Asks nDPI about the two hellos that were found. */
 static uint32_t ask_for_risks(struct pipeline *p)
 {
@@ -158,9 +149,12 @@ static uint32_t ask_for_risks(struct pipeline *p)
 	    .client = span_of(found->hello[SIDE_CLIENT], found->hello_len[SIDE_CLIENT]),
 	    .server = span_of(found->hello[SIDE_SERVER], found->hello_len[SIDE_SERVER]),
 	};
-	if (detector(p) == NULL)
+	struct application_detector *detector = shared_detector_take(p->detector);
+	if (detector == NULL)
 		return 0;
-	return application_tls_risks(p->applications, &flow, p->time_ns / 1000000000);
+	const uint32_t risks = application_tls_risks(detector, &flow, p->time_ns / 1000000000);
+	shared_detector_give(p->detector);
+	return risks;
 }
 
 /* A name in which nothing but the name itself can be found fault with. */
@@ -375,14 +369,19 @@ static void name_application(struct pipeline *p, struct smtp_session *session)
 {
 	char name[APPLICATION_NAME_MAX];
 
-	if (session->facts.outcome != OUTCOME_NOT_SMTP || detector(p) == NULL)
+	if (session->facts.outcome != OUTCOME_NOT_SMTP)
 		return;
 	struct application_flow flow = {
 	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
 	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
 	    .server_first = smtp_session_server_first(session),
 	};
-	if (application_name(p->applications, &flow, name))
+	struct application_detector *detector = shared_detector_take(p->detector);
+	if (detector == NULL)
+		return;
+	const bool is_named = application_name(detector, &flow, name);
+	shared_detector_give(p->detector);
+	if (is_named)
 		(void)session_facts_set_text(&session->facts, &p->budget, TEXT_APPLICATION,
 					     span_str(name));
 }
@@ -406,15 +405,19 @@ static bool session_is_of_interest(const struct pipeline *p, const struct flow *
  */
 static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *session)
 {
-	if (!p->config.ports.all || session->server_foreign ||
-	    session->facts.greeting_code != 220 || detector(p) == NULL)
+	if (!p->config.ports.all || session->server_foreign || session->facts.greeting_code != 220)
 		return false;
 	struct application_flow flow = {
 	    .client = smtp_session_first_bytes(session, SIDE_CLIENT),
 	    .server = smtp_session_first_bytes(session, SIDE_SERVER),
 	    .server_first = smtp_session_server_first(session),
 	};
-	return application_is_smtp(p->applications, &flow);
+	struct application_detector *detector = shared_detector_take(p->detector);
+	if (detector == NULL)
+		return false;
+	const bool is_smtp = application_is_smtp(detector, &flow);
+	shared_detector_give(p->detector);
+	return is_smtp;
 }
 
 static void add_dialogue(struct pipeline *p, const struct smtp_session *session,

@@ -44,8 +44,8 @@ struct pipeline {
 	struct digester *digester;
 	struct digest_memo *ja3; /* of JA3 and JA3S strings */
 	struct certificate_cache *certificates;
-	struct application_detector *applications; /* made when first asked */
-	bool applications_failed;
+	struct shared_detector *detector;
+	bool owns_detector;
 	struct risk_answer risks[RISK_ANSWERS];
 	struct pipeline_counters counters;
 

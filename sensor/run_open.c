@@ -6,8 +6,8 @@
 #include "alerts/sink_file.h"
 #include "alerts/sink_syslog.h"
 #include "sensor/delivery.h"
-#include "sensor/detector_pool.h"
 #include "sensor/limits.h"
+#include "sensor/shared_detector.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -222,7 +222,7 @@ static void configure_crew(struct run *run)
 			.history = LIMIT_HISTORY,
 			.history_total = LIMIT_WORKER_MEMORY / LIMIT_HISTORY_PART},
 	    .memory = LIMIT_WORKER_MEMORY,
-	    .detectors = run->detectors,
+	    .detector = run->detector,
 	    .dialogue_ring = LIMIT_DIALOGUE_RING,
 	    .evidence_ring = options->evidence != NULL ? LIMIT_EVIDENCE_RING : 0,
 	    .evidence_out = LIMIT_EVIDENCE_OUT,
@@ -295,7 +295,7 @@ void run_free(struct run *run)
 	free(run->taps);
 	free(run->allowed);
 	crew_destroy(run->crew);
-	detector_pool_destroy(run->detectors);
+	shared_detector_destroy(run->detector);
 	judge_destroy(run->judge);
 	(void)baseline_keeper_close(run->keeper);
 	policy_close(run->policy);
@@ -330,13 +330,13 @@ struct run *run_create(const struct options *options, enum run_kind kind, char *
 		    read_anchors(run, error, size) && open_baseline(run, error, size) &&
 		    open_evidence(options, error, size) && open_outputs(run, error, size);
 	if (good) {
-		run->detectors = detector_pool_create();
+		run->detector = shared_detector_create();
 		configure_crew(run);
 		good = open_report(run, error, size);
 	}
 	if (good) {
 		run->judge = make_judge(run);
-		good = run->judge != NULL && run->detectors != NULL;
+		good = run->judge != NULL && run->detector != NULL;
 		if (!good)
 			(void)snprintf(error, size, "out of memory");
 	}

@@ -19,7 +19,7 @@ struct run {
 	struct crew_config crew_config;
 	struct crew *crew; /* of the present world */
 	struct judge *judge;
-	struct detector_pool *detectors;
+	struct shared_detector *detector;
 	struct certificate_anchors *anchors;
 	struct sink *sinks[SINKS_MAX];
 	bool told[SINKS_MAX]; /* that it failed */
