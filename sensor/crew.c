@@ -14,10 +14,10 @@ struct crew {
 	struct intake *intake;
 
 	/* the reader */
-	struct flow_hash deal_hash; /* tells the worker */
-	struct lookahead *ahead;    /* where the crew is alone */
-	struct batch *batch;        /* where it is not: being filled; NULL: none */
-	uint64_t end;               /* ordinal behind the last frame */
+	struct flow_hash parts;  /* a part is one worker's */
+	struct lookahead *ahead; /* where the crew is alone */
+	struct batch *batch;     /* where it is not: being filled; NULL: none */
+	uint64_t end;            /* ordinal behind the last frame */
 	int64_t beat;
 	bool clock_started;
 	unsigned latest_worker; /* whose the packet before was */
@@ -123,9 +123,8 @@ static bool make_workers(struct crew *crew, const struct crew_config *config)
 	const bool calls_judge = config->workers <= 2;
 	const struct worker_hearer hearer = {.judge = calls_judge ? crew->judge : NULL,
 					     .judge_wake = calls_judge ? NULL : &crew->judge_wake};
-	/* What sessions share by luck of their order, not by their own right, is shared out. */
+	/* Packets that are kept are shared by all sessions of a worker, so it is shared out. */
 	struct pipeline_config share = config->pipeline;
-	share.dialogue_ring /= crew->size;
 	share.evidence_ring /= crew->size;
 	share.dialogue_on_request = calls_judge && share.evidence_ring == 0;
 
@@ -176,13 +175,7 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	crew->alone = config->workers == 1;
 	crew->near_flows = config->near_flows;
 	crew->judge = judge;
-	/*
-	 * Not a secret of the run: where memory that sessions share is full, what gives way follows
-	 * from who shares it, and a second replay has to give the same bytes. Whoever aims all
-	 * connections at one worker has made the others idle, nothing else.
-	 */
-	const struct siphash_key dealing = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
-	flow_hash_init(&crew->deal_hash, &dealing);
+	flow_parts_init(&crew->parts);
 	crew->intake = intake_create(&config->intake);
 	if (crew->intake != NULL && make_workers(crew, config) &&
 	    (crew->alone ? make_lookahead(crew) : start_threads(crew, config->workers > 2)))
@@ -251,9 +244,7 @@ static unsigned worker_of(const struct crew *crew, const struct flow_key *key)
 {
 	if (crew->size == 1)
 		return 0;
-	/* The upper bits, as for any hash that is scaled. */
-	uint64_t hash = flow_key_hash(&crew->deal_hash, key);
-	return (unsigned)(hash * crew->size >> 32);
+	return flow_part(&crew->parts, key) * crew->size / FLOW_PARTS;
 }
 
 /* The clock is at a frame that is owner's: all others learn of a new beat. */

@@ -3,9 +3,9 @@
  * The workers of one world, from frames to what the judge has heard.
  *
  * --workers counts threads. With one everything happens in the calling one. With more, the
- * caller is the reader: it decodes down to the TCP segment and deals packets, by a hash of
- * their connection, to threads with a pipeline each. With two there is one such thread, which
- * calls the judge; with more one of them drives the judge and hears the others:
+ * caller is the reader: it decodes down to the TCP segment and deals packets, by the part that
+ * their connection is of (flow_key.h), to threads with a pipeline each. With two there is one such
+ * thread, which calls the judge; with more one of them drives the judge and hears the others:
  *
  *     1   reads, pipeline, judges: each packet at once, or some packets later where what it needs
  *         is not near and is fetched meanwhile (lookahead.h)
@@ -21,8 +21,8 @@
  *  - the judge takes the observation with the first place, once every worker has either
  *    told one or passed that place.
  *
- * The one exception are caps: memory that sessions share is shared by those of one worker.
- * With the same number of workers the same comes out even then.
+ * The one exception are caps: memory that sessions share is shared by those of one worker, but
+ * for their dialogues (of one part). With the same number of workers the same comes out even then.
  *
  * Nobody waits in a circle: workers wait only for the judge (queue full) and for batches, the
  * judge only for workers that have a batch before the one in question, the reader only for

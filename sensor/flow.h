@@ -23,11 +23,12 @@
 struct flow {
 	uint32_t chain; /* next in its bucket */
 	struct flow_key key;
-	uint8_t client_end; /* which of the key's two endpoints is the client */
-	bool over : 1;      /* its record is written; it stays to swallow what comes late */
-	bool follows : 1;   /* its session is put away: nothing but its records is looked at */
-	bool quiet : 1;     /* another view tells the same: nothing is told of this one (view.h) */
-	bool resumed : 1;   /* goes on behind a reset that was told as the end of another session */
+	uint8_t client_end : 1; /* which of the key's two endpoints is the client */
+	uint8_t part : 6;       /* flow_part() */
+	bool over : 1;          /* its record is written; it stays to swallow what comes late */
+	bool follows : 1;       /* its session is put away: nothing but its records is looked at */
+	bool quiet : 1;   /* another view tells the same: nothing is told of this one (view.h) */
+	bool resumed : 1; /* goes on behind a reset that was told as the end of another session */
 	uint8_t history_off : 2; /* bit per side: stream_history() was told */
 	uint8_t settled : 2;     /* bit per side, while follows: smtp_followed_next.settled */
 	uint16_t slot : 15;      /* of the timer wheel */

@@ -30,6 +30,18 @@ uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key)
 	return (uint32_t)(sum >> 32);
 }
 
+void flow_parts_init(struct flow_hash *parts)
+{
+	const struct siphash_key known = {.k0 = 0x6465616c, .k1 = 0x776f726b657273};
+	flow_hash_init(parts, &known);
+}
+
+unsigned flow_part(const struct flow_hash *parts, const struct flow_key *key)
+{
+	/* The upper bits, as for any hash that is scaled. */
+	return (unsigned)((uint64_t)flow_key_hash(parts, key) * FLOW_PARTS >> 32);
+}
+
 /* Where the sender of an IPv6 segment stands; words as they were written, see below. */
 static unsigned order_ipv6(const struct tcp_segment *segment, uint32_t from[4], uint32_t to[4])
 {

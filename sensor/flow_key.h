@@ -37,6 +37,20 @@ void flow_hash_init(struct flow_hash *hash, const struct siphash_key *secret);
  */
 uint32_t flow_key_hash(const struct flow_hash *hash, const struct flow_key *key);
 
+/*
+ * Connections fall into parts by what their endpoints are alone, in every run the same. All of a
+ * part are one worker's, and what sessions share by luck of their order they share within their
+ * part: so what gives way where that is full does not depend on the number of workers, and a second
+ * replay gives the same bytes. It is no secret: whoever aims all connections at one part has made
+ * the other workers idle, and has the dialogues of these for one another, nothing else.
+ */
+#define FLOW_PARTS 64U
+
+void flow_parts_init(struct flow_hash *parts);
+
+/* The part of a key, both directions alike: 0 .. FLOW_PARTS - 1. */
+unsigned flow_part(const struct flow_hash *parts, const struct flow_key *key);
+
 bool flow_key_equal(const struct flow_key *a, const struct flow_key *b);
 
 #endif

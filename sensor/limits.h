@@ -127,8 +127,8 @@
  */
 #define LIMIT_KEPT_BLOCKS 32
 
-/* The redacted dialogues of all workers together: some 10,000 lines. */
-#define LIMIT_DIALOGUE_RING (1U << 20)
+/* The redacted dialogues of a part of the connections, 2 MB of all: some 20,000 lines. */
+#define LIMIT_DIALOGUE_RING (32U << 10)
 /* Redacted packets of one alert. */
 #define LIMIT_EVIDENCE_OUT (256U << 10)
 /* Distinct certificates of one worker; a large provider's peers show some thousands. */

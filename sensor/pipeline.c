@@ -24,7 +24,7 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 		evidence_ring_init(&p->evidence, &p->budget, config->evidence_ring);
 		p->evidence_out = budget_alloc(&p->budget, config->evidence_out);
 	}
-	dialogue_ring_init(&p->dialogues, &p->budget, config->dialogue_ring);
+	flow_parts_init(&p->parts);
 	p->flows = flow_table_create(&p->budget, &config->flows, &config->hash_key);
 	hold_queue_init(&p->holds, &p->budget);
 	p->certificates =
@@ -38,7 +38,6 @@ struct pipeline *pipeline_create(const struct pipeline_config *config)
 		p->ja3 = digest_memo_create(&p->budget, p->digester, DIGEST_MD5, &ja3);
 	p->context = (struct smtp_context){
 	    .budget = &p->budget,
-	    .dialogues = &p->dialogues,
 	    .redaction = &p->config.redaction,
 	    .found = &p->found,
 	    .any_port = config->ports.all,
@@ -73,7 +72,8 @@ void pipeline_destroy(struct pipeline *p)
 		shared_detector_destroy(p->detector);
 	digest_memo_destroy(p->ja3);
 	digester_destroy(p->digester);
-	dialogue_ring_free(&p->dialogues, &p->budget);
+	for (unsigned i = 0; i < FLOW_PARTS; i++)
+		dialogue_ring_free(&p->dialogues[i], &p->budget);
 	evidence_ring_free(&p->evidence, &p->budget);
 	budget_free(&p->budget, p->evidence_out, p->config.evidence_out);
 	budget_release(&p->budget);
@@ -196,7 +196,9 @@ static struct flow *flow_for_segment(struct pipeline *p, const struct tcp_segmen
 		return NULL;
 	}
 	bool client_sends = sender_is_client(p, segment);
-	flow->client_end = client_sends ? src_end : (uint8_t)(1U - src_end);
+	flow->client_end = (client_sends ? src_end : 1U - src_end) & 1U;
+	/* By the packet's key: another view's is of the same part. */
+	flow->part = flow_part(&p->parts, &p->packet->key) % FLOW_PARTS;
 	flow->first_ordinal = p->packet->ordinal;
 	flow->vlan_outer = segment->vlan_outer;
 	flow->vlan_inner = segment->vlan_inner;
@@ -375,7 +377,7 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 	}
 	const bool beside = aside != NULL && flow != aside;
 	const bool resumed = flow != NULL && flow->over && goes_on(flow, src_end, segment);
-	const uint8_t client_end = flow != NULL ? flow->client_end : 0;
+	const unsigned client_end = flow != NULL ? flow->client_end : 0;
 	if (flow != NULL && flow->over) {
 		if (!resumed && (!opens || stream_syn_comes_again(&flow->stream,
 								  side_of(flow, src_end), segment)))
@@ -401,7 +403,7 @@ static bool segment_push(struct pipeline *p, struct stream_event *event)
 			flow->client_end = choice.first->client_end;
 		flow->resumed = resumed;
 		if (resumed)
-			flow->client_end = client_end;
+			flow->client_end = client_end & 1U;
 	}
 	return flow_push(p, flow, src_end, choice.first != NULL ? STAGE_COPY : STAGE_IDLE, event);
 }

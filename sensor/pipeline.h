@@ -34,7 +34,7 @@ struct pipeline_config {
 	struct flow_limits flows;
 	struct stream_limits streams;
 	size_t memory;            /* cap of all of a worker's buffers, bytes */
-	size_t dialogue_ring;     /* bytes */
+	size_t dialogue_ring;     /* of each part of the connections, bytes */
 	size_t evidence_ring;     /* bytes; 0: no packets are kept */
 	size_t evidence_out;      /* bytes of one observation's packets */
 	size_t certificates;      /* distinct ones that are remembered */

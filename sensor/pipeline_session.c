@@ -21,6 +21,16 @@ static void session_sides(struct flow *flow)
 	}
 }
 
+/* The flow's part is the one under hand: its sessions' dialogues are kept together. */
+static void use_dialogues(struct pipeline *p, const struct flow *flow)
+{
+	struct dialogue_ring *ring = &p->dialogues[flow->part];
+
+	if (ring->size == 0)
+		dialogue_ring_init(ring, &p->budget, p->config.dialogue_ring);
+	p->context.dialogues = ring;
+}
+
 void pipeline_session_destroy(struct pipeline *p, struct smtp_session *session)
 {
 	if (session == NULL)
@@ -344,6 +354,7 @@ void pipeline_session_event(struct pipeline *p, struct flow *flow, const struct 
 		return;
 	p->time_ns = event->time_ns;
 	p->ordinal = event->ordinal;
+	use_dialogues(p, flow);
 	session_sides(flow);
 	if (flow->resumed && event->kind == STREAM_DATA && flow_is_dialogue(flow))
 		smtp_session_reset_forged(flow->session);
@@ -423,7 +434,7 @@ static bool is_smtp_to_ndpi(struct pipeline *p, const struct smtp_session *sessi
 static void add_dialogue(struct pipeline *p, const struct smtp_session *session,
 			 struct observation *o)
 {
-	size_t len = dialogue_collect(&p->dialogues, &session->dialogue, p->dialogue,
+	size_t len = dialogue_collect(p->context.dialogues, &session->dialogue, p->dialogue,
 				      sizeof p->dialogue, &o->dialogue_evicted);
 	o->dialogue = span_of(p->dialogue, len);
 }
@@ -494,6 +505,7 @@ bool pipeline_session_close(struct pipeline *p, struct flow *flow, struct observ
 	bool told = false;
 
 	session_refresh(flow);
+	use_dialogues(p, flow);
 	smtp_session_close(flow->session, &p->context, ending_of(flow, p->closed_by));
 	if (!flow->quiet &&
 	    (session_is_of_interest(p, flow) || is_smtp_to_ndpi(p, flow->session))) {

@@ -36,7 +36,8 @@ struct pipeline {
 	struct stream_pool streams;
 	struct flow_table *flows;
 	struct hold_queue holds;
-	struct dialogue_ring dialogues;
+	struct flow_hash parts;
+	struct dialogue_ring dialogues[FLOW_PARTS]; /* each made when its first session begins */
 	struct evidence_ring evidence;
 	uint8_t *evidence_out;
 	struct smtp_found found;

@@ -162,6 +162,20 @@ def among_many(frames):
 	return merge_by_time(frames, crowd)
 
 
+def falling_silent(count, rng):
+	"""Most are cut short; then one packet, hours later, with which all of these are over at once."""
+	frames = []
+	for i in range(count):
+		segments, _ = traffic.dialogue(rng)
+		if i > 0:
+			segments = segments[:rng.randint(len(segments) // 2, len(segments) - 1)]
+		begins = START + i * 0.01 if i > 0 else START + 20000
+		for n, segment in enumerate(segments):
+			frames.append((begins + n * 0.01, len(frames), traffic.packet(segment, 10000 + i, v6=i % 7 == 0)))
+	frames.sort()
+	return [(at, frame) for at, _, frame in frames]
+
+
 def merge_by_time(frames, others):
 	"""The frames in their order, which need not be that of time, with the others between them."""
 	merged, i = [], 0
@@ -197,7 +211,7 @@ class Run:
 	def __init__(self, program, workers, keep):
 		self.program, self.workers, self.keep, self.failures = os.path.realpath(program), workers, keep, 0
 
-	def replay(self, workers, options, inputs, cwd, known=None):
+	def replay(self, workers, options, inputs, cwd, known=None, evidence=True):
 		"""Everything that one run puts out, by name. known: the baseline it begins with."""
 		directory = os.path.join(self.keep, "run")
 		shutil.rmtree(directory, ignore_errors=True)
@@ -208,7 +222,9 @@ class Run:
 		# The same paths for all: they stand in alerts and in the report.
 		command = [self.program, "replay", "--sensor", "test", "--workers", str(workers),
 			"--sessions", f"{directory}/sessions", "--alerts", f"{directory}/alerts",
-			"--report", f"{directory}/report.html", "--evidence", f"{directory}/evidence", "--baseline", f"{directory}/baseline", *options, *inputs]
+			"--report", f"{directory}/report.html", "--baseline", f"{directory}/baseline", *options, *inputs]
+		if evidence:
+			command[2:2] = ["--evidence", f"{directory}/evidence"]
 		done = subprocess.run(command, capture_output=True, cwd=cwd, timeout=500)
 		found = outputs(directory)
 		found["standard output"] = done.stdout
@@ -216,8 +232,8 @@ class Run:
 		found["exit status"] = str(done.returncode).encode()
 		return found
 
-	def check(self, what, options, inputs, cwd=None, known=None):
-		expected = self.replay(1, options, inputs, cwd, known)
+	def check(self, what, options, inputs, cwd=None, known=None, evidence=True):
+		expected = self.replay(1, options, inputs, cwd, known, evidence)
 		records = expected.get("sessions", b"").count(b"\n")
 		alerts = expected.get("alerts", b"").count(b"\n")
 		print(f"{what}: {records} records, {alerts} alerts, {len(expected) - 7} captures of evidence, "
@@ -226,7 +242,7 @@ class Run:
 			self.failures += 1
 			print("  nothing to compare:", expected["log"].decode(errors="replace")[-1500:])
 		for n in self.workers:
-			got = self.replay(n, options, inputs, cwd, known)
+			got = self.replay(n, options, inputs, cwd, known, evidence)
 			for name in sorted(set(expected) | set(got)):
 				if expected.get(name) == got.get(name):
 					continue
@@ -298,6 +314,16 @@ def main():
 		crowded = os.path.join(keep, "crowded.pcap")
 		write(crowded, among_many(frames))
 		run.check("generated, among 10,000 half-open ones", ["--dns"], [crowded])
+		silent = os.path.join(keep, "silent.pcap")
+		write(silent, falling_silent(options.conversations, rng))
+		run.check("generated, all over at once", [], [silent])
+		# Packets that are kept as evidence are shared by a worker's sessions, lines are not.
+		many = os.path.join(keep, "many.pcap")
+		write(many, falling_silent(max(6000, 4 * options.conversations), rng))
+		told = run.check("generated, more lines than are kept", [], [many], evidence=False)["alerts"]
+		if b'"dialogue_evicted":true' not in told:
+			run.failures += 1
+			print("  no line gave way")
 		run.check("generated, DNS, all ports", ["--dns", "--all-ports", "--suppression-window", "0"], [whole])
 		spread = [os.path.join(keep, name) for name in ("a.pcap", "b.pcap.gz", "c.pcap")]
 		parts = [[], [], []]

@@ -133,6 +133,29 @@ Test(flow, what_is_used_meanwhile_stays)
 	flow_table_destroy(table);
 }
 
+/* ---- parts of all connections ---- */
+
+Test(flow, parts_are_of_one_size_and_the_same_in_every_run)
+{
+	struct flow_hash parts;
+	unsigned counts[FLOW_PARTS] = {0};
+
+	flow_parts_init(&parts);
+	for (uint32_t i = 0; i < FLOW_PARTS * 100; i++) {
+		const struct flow_key key = key_of(i);
+		const unsigned part = flow_part(&parts, &key);
+		cr_assert_lt(part, FLOW_PARTS);
+		counts[part]++;
+	}
+	for (unsigned i = 0; i < FLOW_PARTS; i++)
+		cr_expect(counts[i] >= 50 && counts[i] <= 150, "part %u: %u of 6400", i, counts[i]);
+	/* Which one it is decides what gives way where there is no room: nothing but the key may.
+	 */
+	const struct flow_key first = key_of(1), second = key_of(2);
+	cr_expect_eq(flow_part(&parts, &first), 1);
+	cr_expect_eq(flow_part(&parts, &second), 8);
+}
+
 /* ---- endpoints that open another connection ---- */
 
 Test(flow, one_that_is_set_aside_is_found_as_such)
