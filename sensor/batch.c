@@ -128,20 +128,22 @@ static void wait_passed(struct batch_ring *ring, uint64_t wanted)
 		batch_clear(&ring->batches[ring->released % LIMIT_BATCHES], ring->workers);
 }
 
-static struct batch *present(struct batch_ring *ring)
+bool batch_has_no_place(const struct batch_ring *ring)
 {
-	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
-	return &ring->batches[sealed % LIMIT_BATCHES];
+	const uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
+	return ring->open == NULL && sealed - ring->released >= LIMIT_BATCHES;
 }
 
 struct batch *batch_open(struct batch_ring *ring)
 {
-	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
-	if (sealed - ring->released < LIMIT_BATCHES)
-		return present(ring);
+	if (ring->open != NULL)
+		return ring->open;
+	const uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed);
 	/* Until half are free: to wake a sleeper costs both, and the others last until it is up. */
-	wait_passed(ring, sealed - LIMIT_BATCHES / 2);
-	return present(ring);
+	if (batch_has_no_place(ring))
+		wait_passed(ring, sealed - LIMIT_BATCHES / 2);
+	ring->open = &ring->batches[sealed % LIMIT_BATCHES];
+	return ring->open;
 }
 
 /* What was written to the lane's next place is one thing more for its worker. */
@@ -234,10 +236,13 @@ bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answer
 	return true;
 }
 
-void batch_seal(struct batch_ring *ring, uint64_t end)
+void batch_seal(struct batch_ring *ring)
 {
-	struct batch *batch = present(ring);
-	batch->end = end;
+	struct batch *batch = ring->open;
+	if (batch == NULL)
+		return;
+	ring->open = NULL;
+	batch->end = ring->end;
 	bool last = batch->last;
 	uint64_t sealed = atomic_load_explicit(&ring->sealed, memory_order_relaxed) + 1;
 	atomic_store(&ring->sealed, sealed);
@@ -245,6 +250,13 @@ void batch_seal(struct batch_ring *ring, uint64_t end)
 		wake_reached(&ring->progress[i].wake, sealed);
 	if (last)
 		wake_workers(ring);
+}
+
+void batch_hurry(struct batch_ring *ring)
+{
+	batch_seal(ring);
+	atomic_store(&ring->dealt, ring->end);
+	wake_workers(ring);
 }
 
 bool batch_relieve(struct batch_ring *ring)
@@ -262,25 +274,42 @@ void batch_drain(struct batch_ring *ring)
 
 /* ---- a worker ---- */
 
-const struct batch *batch_take(struct batch_ring *ring, unsigned worker)
+static uint64_t passed_by(const struct batch_ring *ring, unsigned worker)
 {
-	struct batch_progress *progress = &ring->progress[worker];
-	uint64_t passed = atomic_load_explicit(&progress->passed, memory_order_relaxed);
-	if (atomic_load(&ring->sealed) == passed) {
-		/* A second one makes waking worth while; before the reader waits it wakes all. */
-		wake_begin(&progress->wake, passed + 2);
-		while (atomic_load(&ring->sealed) == passed)
-			wake_sleep(&progress->wake);
-		wake_end(&progress->wake);
-	}
-	return &ring->batches[passed % LIMIT_BATCHES];
+	return atomic_load_explicit(&ring->progress[worker].passed, memory_order_relaxed);
+}
+
+const struct batch *batch_next(struct batch_ring *ring, unsigned worker)
+{
+	const uint64_t passed = passed_by(ring, worker);
+	return atomic_load(&ring->sealed) == passed ? NULL : &ring->batches[passed % LIMIT_BATCHES];
+}
+
+void batch_wait_begin(struct batch_ring *ring, unsigned worker)
+{
+	/* A second one makes waking worth while; before the reader waits it wakes all. */
+	wake_begin(&ring->progress[worker].wake, passed_by(ring, worker) + 2);
+}
+
+void batch_wait(struct batch_ring *ring, unsigned worker)
+{
+	wake_sleep(&ring->progress[worker].wake);
+}
+
+void batch_wait_end(struct batch_ring *ring, unsigned worker)
+{
+	wake_end(&ring->progress[worker].wake);
+}
+
+uint64_t batch_dealt(const struct batch_ring *ring)
+{
+	return atomic_load(&ring->dealt);
 }
 
 void batch_pass(struct batch_ring *ring, unsigned worker)
 {
-	struct batch_progress *progress = &ring->progress[worker];
-	uint64_t passed = atomic_load_explicit(&progress->passed, memory_order_relaxed) + 1;
-	atomic_store(&progress->passed, passed);
+	uint64_t passed = passed_by(ring, worker) + 1;
+	atomic_store(&ring->progress[worker].passed, passed);
 	uint64_t wanted = atomic_load(&ring->room.wanted);
 	/* The last of them wakes the reader. */
 	if (wanted != WAKE_NOBODY && passed >= wanted && passed_by_all(ring) >= wanted)

@@ -9,8 +9,8 @@
  * passed it, then the reader lets go of all of it: packets are not copied, nor counted one
  * by one.
  *
- * One reader; each worker takes its lanes in order. Where one thread does all there are no batches
- * (lookahead.h).
+ * One reader; each worker takes its lanes in order. What the reader's own thread does is in no
+ * batch (lookahead.h).
  */
 #ifndef SENSOR_BATCH_H
 #define SENSOR_BATCH_H
@@ -65,9 +65,12 @@ struct batch_ring {
 	unsigned workers;
 	struct batch batches[LIMIT_BATCHES];
 	struct batch_progress *progress; /* by worker */
+	struct batch *open;              /* being filled; NULL: none */
+	uint64_t end;                    /* ordinal behind the last frame; the reader sets it */
 	uint64_t released;               /* batches whose windows the reader has let go of */
 	_Alignas(64) _Atomic uint64_t sealed;
-	struct wake room; /* the reader waits for batches to be passed */
+	_Atomic uint64_t dealt; /* of all frames before this ordinal the batches were handed out */
+	struct wake room;       /* the reader waits for batches to be passed */
 };
 
 /* False when out of memory; then there is nothing to free. */
@@ -76,8 +79,11 @@ void batch_ring_free(struct batch_ring *ring);
 
 /* ---- the reader ---- */
 
-/* The batch that is being filled; waits for its place in the ring. */
+/* The batch that is being filled; where there is none, one is opened. Waits for its place. */
 struct batch *batch_open(struct batch_ring *ring);
+
+/* Whether batch_open() would wait. */
+bool batch_has_no_place(const struct batch_ring *ring);
 
 /* The clock is in another beat, for this worker. */
 void batch_add_clock(struct batch *batch, unsigned worker, int64_t clock_ns, uint64_t ordinal);
@@ -100,8 +106,11 @@ bool batch_add_packet(struct batch *batch, unsigned worker, struct capture_windo
 bool batch_add_dns(struct batch *batch, unsigned worker, const struct dns_answers *answers,
 		   int64_t time_ns, uint64_t ordinal);
 
-/* Hands the batch out. */
-void batch_seal(struct batch_ring *ring, uint64_t end);
+/* Hands out the batch that is being filled, if there is one. */
+void batch_seal(struct batch_ring *ring);
+
+/* The reader waits for a worker: it hands out what there is, and who sleeps gets up. */
+void batch_hurry(struct batch_ring *ring);
 
 /*
  * Waits until the oldest batch that still holds something was passed, and lets go of it. False
@@ -114,8 +123,26 @@ void batch_drain(struct batch_ring *ring);
 
 /* ---- a worker ---- */
 
-/* The next batch; waits for it. */
-const struct batch *batch_take(struct batch_ring *ring, unsigned worker);
+/* The next batch; NULL: none yet. */
+const struct batch *batch_next(struct batch_ring *ring, unsigned worker);
+
+/*
+ * Waits for it, as wake.h describes:
+ *
+ *     batch_wait_begin(ring, worker);
+ *     while (batch_next(ring, worker) == NULL)
+ *             batch_wait(ring, worker);
+ *     batch_wait_end(ring, worker);
+ */
+void batch_wait_begin(struct batch_ring *ring, unsigned worker);
+void batch_wait(struct batch_ring *ring, unsigned worker);
+void batch_wait_end(struct batch_ring *ring, unsigned worker);
+
+/*
+ * Of all frames before this ordinal the batches were handed out: who has seen that, then none, has
+ * passed all of them.
+ */
+uint64_t batch_dealt(const struct batch_ring *ring);
 
 /* It is done with that batch. */
 void batch_pass(struct batch_ring *ring, unsigned worker);

@@ -8,16 +8,15 @@
 
 struct crew {
 	unsigned size;       /* of its pipelines */
-	bool alone;          /* the calling thread does all: one worker, which has no thread */
-	uint32_t near_flows; /* then: connections up to which no packet waits for others */
+	unsigned threads;    /* of them, the first ones, that have a thread, to which is dealt */
 	struct judge *judge; /* borrowed */
 	struct intake *intake;
 
 	/* the reader */
 	struct flow_hash parts;  /* a part is one worker's */
-	struct lookahead *ahead; /* where the crew is alone */
-	struct batch *batch;     /* where it is not: being filled; NULL: none */
-	uint64_t end;            /* ordinal behind the last frame */
+	struct worker *own;      /* the last one, which the reader does itself; NULL: none */
+	struct lookahead *ahead; /* in front of that */
+	uint32_t near_flows;     /* of it: connections up to which no packet waits for others */
 	int64_t beat;
 	bool clock_started;
 	unsigned latest_worker; /* whose the packet before was */
@@ -26,7 +25,7 @@ struct crew {
 
 	/* the workers */
 	struct worker *workers;
-	struct batch_ring batches;
+	struct batch_ring batches; /* where there are threads */
 	bool has_batches;
 
 	/* the judge's thread */
@@ -91,14 +90,7 @@ static void *run_judge(void *argument)
 		uint64_t asked = atomic_load(&crew->rest_asked);
 		struct choice choice = choose(crew);
 		if (choice.worker != NULL) {
-			const struct dns_answers *answers;
-			const struct observation *observation =
-			    observation_queue_get(&choice.worker->told, &answers);
-			if (answers != NULL)
-				judge_dns(crew->judge, answers, observation->time_ns);
-			else
-				judge_observe(crew->judge, observation);
-			observation_queue_pop(&choice.worker->told);
+			worker_hear(choice.worker, crew->judge);
 			continue;
 		}
 		if (choice.empty && asked != atomic_load(&crew->rest_done)) {
@@ -116,35 +108,49 @@ static void *run_judge(void *argument)
 
 /* ---- life ---- */
 
-/* Makes the workers; who hears them is the judge itself, or its thread. */
-static bool make_workers(struct crew *crew, const struct crew_config *config)
+/* Who hears a worker: the judge itself, one that calls it, or its thread. */
+static struct worker_hearer hearer_of(struct crew *crew, unsigned number, bool judging)
 {
-	/* A worker that is the only one has nobody to be put in order with. */
-	const bool calls_judge = config->workers <= 2;
-	const struct worker_hearer hearer = {.judge = calls_judge ? crew->judge : NULL,
-					     .judge_wake = calls_judge ? NULL : &crew->judge_wake};
-	/* Packets that are kept are shared by all sessions of a worker, so it is shared out. */
-	struct pipeline_config share = config->pipeline;
-	share.evidence_ring /= crew->size;
-	share.dialogue_on_request = calls_judge && share.evidence_ring == 0;
+	struct worker *worker = &crew->workers[number];
 
+	if (judging || (worker == crew->own && crew->threads > 0))
+		return (struct worker_hearer){.judge_wake = &crew->judge_wake};
+	return (struct worker_hearer){.judge = crew->judge,
+				      .other = worker != crew->own ? crew->own : NULL};
+}
+
+static bool make_workers(struct crew *crew, const struct crew_config *config, bool judging)
+{
 	crew->workers = aligned_alloc(64, crew->size * sizeof *crew->workers);
 	if (crew->workers == NULL)
 		return false;
 	memset(crew->workers, 0, crew->size * sizeof *crew->workers);
-	for (unsigned i = 0; i < crew->size; i++)
+	crew->own = crew->size > crew->threads ? &crew->workers[crew->threads] : NULL;
+	/*
+	 * Packets that are kept are shared by all sessions of a worker, so it is shared out; but
+	 * not to a reader that has a few: both then keep what one worker would.
+	 */
+	const unsigned shares = crew->own != NULL ? 1 : crew->size;
+	for (unsigned i = 0; i < crew->size; i++) {
+		const struct worker_hearer hearer = hearer_of(crew, i, judging);
+		struct pipeline_config share = config->pipeline;
+		share.evidence_ring /= shares;
+		share.dialogue_on_request = hearer.judge != NULL && share.evidence_ring == 0;
 		if (!worker_init(&crew->workers[i], i, &share, hearer))
 			return false;
+	}
 	return true;
 }
 
 static bool start_threads(struct crew *crew, bool judging)
 {
 	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
-	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->size);
+	crew->has_batches = crew->has_wakes && batch_ring_init(&crew->batches, crew->threads);
 	if (!crew->has_batches)
 		return false;
-	for (unsigned i = 0; i < crew->size; i++)
+	if (crew->own != NULL)
+		crew->own->batches = &crew->batches;
+	for (unsigned i = 0; i < crew->threads; i++)
 		if (!worker_start(&crew->workers[i], &crew->batches))
 			return false;
 	if (!judging)
@@ -170,42 +176,64 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	struct crew *crew = calloc(1, sizeof *crew);
 	if (crew == NULL)
 		return NULL;
-	/* The reader is one of them, the judge's another where there are enough. */
-	crew->size = config->workers <= 3 ? 1 : config->workers - 2;
-	crew->alone = config->workers == 1;
+	/* From three on, the reader does nothing else, and the judge has a thread. */
+	const bool judging = config->workers > 2;
+	crew->size = judging ? config->workers - 2 : config->workers;
+	crew->threads = judging ? crew->size : crew->size - 1;
 	crew->near_flows = config->near_flows;
 	crew->judge = judge;
 	flow_parts_init(&crew->parts);
 	crew->intake = intake_create(&config->intake);
-	if (crew->intake != NULL && make_workers(crew, config) &&
-	    (crew->alone ? make_lookahead(crew) : start_threads(crew, config->workers > 2)))
+	if (crew->intake != NULL && make_workers(crew, config, judging) &&
+	    (crew->own == NULL || make_lookahead(crew)) &&
+	    (crew->threads == 0 || start_threads(crew, judging)))
 		return crew;
 	crew_destroy(crew);
 	return NULL;
 }
 
+/*
+ * The reader's own worker does what waits, so that others need not wait for it: before a batch is
+ * handed out, and before the reader waits for anybody.
+ */
+static void settle_own(struct crew *crew)
+{
+	if (crew->own == NULL)
+		return;
+	lookahead_drain(crew->ahead, crew->own);
+	if (crew->threads > 0)
+		worker_reached(crew->own, crew->batches.end);
+}
+
 static struct batch *open_batch(struct crew *crew)
 {
-	if (crew->batch != NULL)
-		return crew->batch;
-	crew->batch = batch_open(&crew->batches);
-	return crew->batch;
+	if (batch_has_no_place(&crew->batches))
+		settle_own(crew);
+	return batch_open(&crew->batches);
 }
 
 static void seal(struct crew *crew)
 {
-	batch_seal(&crew->batches, crew->end);
-	crew->batch = NULL;
+	settle_own(crew);
+	batch_seal(&crew->batches);
 }
 
 /* The last batch; the workers' threads end behind it. */
 static void dismiss(struct crew *crew, bool finish)
 {
+	const int64_t clock_ns = intake_clock(crew->intake);
+	const uint64_t end = crew->batches.end;
+
+	settle_own(crew);
 	struct batch *batch = open_batch(crew);
 	batch->last = true;
 	batch->finish = finish;
-	batch->clock_ns = intake_clock(crew->intake);
-	seal(crew);
+	batch->clock_ns = clock_ns;
+	batch_seal(&crew->batches);
+	if (crew->own != NULL && finish)
+		worker_finish(crew->own, clock_ns, end);
+	if (crew->own != NULL)
+		worker_reached(crew->own, end + 1);
 	crew->finished = true;
 }
 
@@ -213,7 +241,7 @@ void crew_destroy(struct crew *crew)
 {
 	if (crew == NULL)
 		return;
-	if (crew->has_batches && crew->workers != NULL && !crew->finished)
+	if (crew->has_batches && !crew->finished)
 		dismiss(crew, false);
 	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
 		worker_join(&crew->workers[i]);
@@ -240,39 +268,23 @@ void crew_destroy(struct crew *crew)
 
 /* ---- the reader ---- */
 
+/* Parts of the reader's own worker, beside another one: to read and to deal is work as well. */
+#define OWN_PARTS (FLOW_PARTS / 4)
+
 static unsigned worker_of(const struct crew *crew, const struct flow_key *key)
 {
 	if (crew->size == 1)
 		return 0;
-	return flow_part(&crew->parts, key) * crew->size / FLOW_PARTS;
+	const unsigned part = flow_part(&crew->parts, key);
+	if (crew->own != NULL)
+		return part < OWN_PARTS ? crew->threads : 0;
+	return part * crew->size / FLOW_PARTS;
 }
 
-/* The clock is at a frame that is owner's: all others learn of a new beat. */
-static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
-{
-	int64_t clock_ns = intake_clock(crew->intake);
-	int64_t beat = pipeline_beat(clock_ns);
-	if (crew->clock_started && beat == crew->beat)
-		return;
-	crew->clock_started = true;
-	crew->beat = beat;
-	for (unsigned i = 0; i < crew->size; i++)
-		if (i != owner)
-			batch_add_clock(open_batch(crew), i, clock_ns, ordinal);
-}
+/* ---- the reader's own worker ---- */
 
-/* Answers are heard in their place: behind the packets that wait. */
-static void hear_dns(struct crew *crew, const struct capture_packet *captured)
-{
-	const struct dns_answers *dns = intake_dns(crew->intake);
-	if (dns == NULL)
-		return;
-	lookahead_drain(crew->ahead, &crew->workers[0]);
-	worker_dns(&crew->workers[0], dns, captured->time_ns, captured->ordinal);
-}
-
-/* The clock is at a frame of which no packet is followed: what waits before it has an older one. */
-static void clock_alone(struct crew *crew, uint64_t ordinal)
+/* The clock is at a frame of which no packet is its: what waits before it has an older one. */
+static void own_clock(struct crew *crew, uint64_t ordinal)
 {
 	const int64_t clock_ns = intake_clock(crew->intake);
 
@@ -280,22 +292,9 @@ static void clock_alone(struct crew *crew, uint64_t ordinal)
 		const int64_t last_ns = lookahead_last(crew->ahead)->clock_ns;
 		if (pipeline_beat(clock_ns) == pipeline_beat(last_ns))
 			return;
-		lookahead_drain(crew->ahead, &crew->workers[0]);
+		lookahead_drain(crew->ahead, crew->own);
 	}
-	worker_clock(&crew->workers[0], clock_ns, ordinal);
-}
-
-/* A frame on its whole way. */
-static void frame_at_once(struct crew *crew, const struct capture_packet *captured)
-{
-	struct worker *worker = &crew->workers[0];
-	struct followed_packet *packet = lookahead_place(crew->ahead);
-
-	if (intake_packet(crew->intake, captured, packet))
-		worker_packet(worker, packet);
-	else
-		clock_alone(crew, captured->ordinal);
-	hear_dns(crew, captured);
+	worker_clock(crew->own, clock_ns, ordinal);
 }
 
 /*
@@ -306,68 +305,110 @@ static bool may_wait(const struct crew *crew, const struct capture_packet *captu
 {
 	return captured->window != NULL &&
 	       (captured->window->mapped ||
-		pipeline_connections(crew->workers[0].pipeline) > crew->near_flows);
+		pipeline_connections(crew->own->pipeline) > crew->near_flows);
 }
 
-static void frame_waits(struct crew *crew, const struct capture_packet *captured)
+/* The packet that was written to the next place of what is ahead. */
+static void own_packet(struct crew *crew, const struct capture_packet *captured)
 {
-	struct worker *worker = &crew->workers[0];
 	struct lookahead *ahead = crew->ahead;
-	struct followed_packet *packet = lookahead_place(ahead);
+	const struct followed_packet *packet = lookahead_place(ahead);
 
-	if (captured->window != ahead->window) {
-		lookahead_drain(ahead, worker);
-		lookahead_hold(ahead, captured->window);
-	}
-	if (intake_packet(crew->intake, captured, packet)) {
-		const bool lasts = followed_packet_in_frame(packet);
-		lookahead_add(ahead, worker);
-		if (!lasts)
-			lookahead_drain(ahead, worker);
-	} else {
-		clock_alone(crew, captured->ordinal);
-	}
-	hear_dns(crew, captured);
-}
-
-static void frame_alone(struct crew *crew, const struct capture_packet *captured)
-{
-	if (may_wait(crew, captured)) {
-		frame_waits(crew, captured);
+	if (!may_wait(crew, captured)) {
+		lookahead_drain(ahead, crew->own);
+		worker_packet(crew->own, packet);
 		return;
 	}
-	lookahead_drain(crew->ahead, &crew->workers[0]);
-	frame_at_once(crew, captured);
+	if (captured->window != ahead->window) {
+		lookahead_drain(ahead, crew->own);
+		lookahead_hold(ahead, captured->window);
+	}
+	const bool lasts = followed_packet_in_frame(packet);
+	lookahead_add(ahead, crew->own);
+	if (!lasts)
+		lookahead_drain(ahead, crew->own);
 }
 
+/* A frame on its whole way. */
+static void frame_alone(struct crew *crew, const struct capture_packet *captured)
+{
+	if (intake_packet(crew->intake, captured, lookahead_place(crew->ahead)))
+		own_packet(crew, captured);
+	else
+		own_clock(crew, captured->ordinal);
+	/* Answers are heard in their place: behind the packets that wait. */
+	const struct dns_answers *dns = intake_dns(crew->intake);
+	if (dns == NULL)
+		return;
+	lookahead_drain(crew->ahead, crew->own);
+	worker_dns(crew->own, dns, captured->time_ns, captured->ordinal);
+}
+
+/* ---- dealing ---- */
+
+/* Whether the clock is in another beat. */
+static bool begins_beat(struct crew *crew)
+{
+	const int64_t beat = pipeline_beat(intake_clock(crew->intake));
+	if (crew->clock_started && beat == crew->beat)
+		return false;
+	crew->clock_started = true;
+	crew->beat = beat;
+	return true;
+}
+
+/* All but the owner, whose packet says it, learn of a new beat. */
+static void deal_clock(struct crew *crew, unsigned owner, uint64_t ordinal)
+{
+	for (unsigned i = 0; i < crew->threads; i++)
+		if (i != owner)
+			batch_add_clock(open_batch(crew), i, intake_clock(crew->intake), ordinal);
+}
+
+/* Where a worker's next packet is to be written. */
+static struct followed_packet *place_of(struct crew *crew, unsigned worker)
+{
+	return worker == crew->threads ? lookahead_place(crew->ahead)
+				       : batch_place(open_batch(crew), worker);
+}
+
+/* All that others have to know of a frame comes before its packet in the reader's own worker. */
 static void frame_deal(struct crew *crew, const struct capture_packet *captured)
 {
-	struct batch *batch = open_batch(crew);
 	/* Read straight to where it most often belongs: packets come in trains. */
-	struct followed_packet *packet = batch_place(batch, crew->latest_worker);
+	struct followed_packet *packet = place_of(crew, crew->latest_worker);
 	unsigned owner = crew->size; /* nobody */
 
 	if (intake_packet(crew->intake, captured, packet)) {
 		owner = worker_of(crew, &packet->key);
 		if (owner != crew->latest_worker)
-			*batch_place(batch, owner) = *packet;
+			*place_of(crew, owner) = *packet;
 		crew->latest_worker = owner;
 	}
-	deal_clock(crew, owner, captured->ordinal);
-	if (owner != crew->size && !batch_add_packet(batch, owner, captured->window))
+	const bool beats = begins_beat(crew);
+	if (beats)
+		deal_clock(crew, owner, captured->ordinal);
+	if (owner < crew->threads && !batch_add_packet(open_batch(crew), owner, captured->window))
 		crew->unread++;
 	/* Answers go through a worker, any, so that the judge hears them in their place. */
 	const struct dns_answers *dns = intake_dns(crew->intake);
-	if (dns != NULL && !batch_add_dns(batch, 0, dns, captured->time_ns, captured->ordinal))
+	if (dns != NULL &&
+	    !batch_add_dns(open_batch(crew), 0, dns, captured->time_ns, captured->ordinal))
 		crew->unread++;
-	crew->end = captured->ordinal + 1;
-	if (batch->full)
+	crew->batches.end = captured->ordinal + 1;
+	if (crew->own != NULL) {
+		if (&crew->workers[owner] == crew->own)
+			own_packet(crew, captured);
+		else if (beats)
+			own_clock(crew, captured->ordinal);
+	}
+	if (crew->batches.open != NULL && crew->batches.open->full)
 		seal(crew);
 }
 
 void crew_frame(struct crew *crew, const struct capture_packet *captured)
 {
-	if (crew->alone)
+	if (crew->threads == 0)
 		frame_alone(crew, captured);
 	else
 		frame_deal(crew, captured);
@@ -376,33 +417,35 @@ void crew_frame(struct crew *crew, const struct capture_packet *captured)
 void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 {
 	intake_time(crew->intake, time_ns);
-	if (crew->alone) {
-		clock_alone(crew, ordinal);
+	if (crew->threads == 0) {
+		own_clock(crew, ordinal);
 		return;
 	}
-	deal_clock(crew, crew->size, ordinal);
-	crew->end = ordinal + 1;
-	if (crew->batch != NULL && crew->batch->full)
+	const bool beats = begins_beat(crew);
+	if (beats)
+		deal_clock(crew, crew->size, ordinal);
+	crew->batches.end = ordinal + 1;
+	if (beats && crew->own != NULL)
+		own_clock(crew, ordinal);
+	if (crew->batches.open != NULL && crew->batches.open->full)
 		seal(crew);
 }
 
 bool crew_relieve(struct crew *crew)
 {
-	if (crew->alone) {
-		const bool holds = crew->ahead->window != NULL;
-		lookahead_drain(crew->ahead, &crew->workers[0]);
+	const bool holds = crew->own != NULL && crew->ahead->window != NULL;
+
+	if (crew->threads == 0) {
+		settle_own(crew);
 		return holds;
 	}
-	if (crew->batch != NULL)
-		seal(crew);
-	return batch_relieve(&crew->batches);
+	seal(crew);
+	return batch_relieve(&crew->batches) || holds;
 }
 
 /* Waits until the workers have passed everything and the judge has heard it. */
 static void await_rest(struct crew *crew)
 {
-	if (crew->alone)
-		return;
 	batch_drain(&crew->batches);
 	if (!crew->judging)
 		return;
@@ -419,22 +462,24 @@ void crew_rest(struct crew *crew)
 {
 	if (crew->finished)
 		return;
-	if (crew->alone)
-		lookahead_drain(crew->ahead, &crew->workers[0]);
-	if (crew->batch != NULL)
-		seal(crew);
+	settle_own(crew);
+	if (crew->threads == 0)
+		return;
+	/* Even an empty batch: at its end what the reader's own worker told is heard. */
+	(void)open_batch(crew);
+	seal(crew);
 	await_rest(crew);
 }
 
 void crew_finish(struct crew *crew, uint64_t ordinal)
 {
-	if (crew->alone) {
-		lookahead_drain(crew->ahead, &crew->workers[0]);
-		worker_finish(&crew->workers[0], intake_clock(crew->intake), ordinal);
+	if (crew->threads == 0) {
+		settle_own(crew);
+		worker_finish(crew->own, intake_clock(crew->intake), ordinal);
 		crew->finished = true;
 		return;
 	}
-	crew->end = ordinal;
+	crew->batches.end = ordinal;
 	dismiss(crew, true);
 	await_rest(crew);
 }

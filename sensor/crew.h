@@ -5,11 +5,13 @@
  * --workers counts threads. With one everything happens in the calling one. With more, the
  * caller is the reader: it decodes down to the TCP segment and deals packets, by the part that
  * their connection is of (flow_key.h), to threads with a pipeline each. With two there is one such
- * thread, which calls the judge; with more one of them drives the judge and hears the others:
+ * thread, which calls the judge; as to read is less work than that, the reader has a pipeline as
+ * well, for a quarter of the connections. With more one thread drives the judge and hears the
+ * others:
  *
  *     1   reads, pipeline, judges: each packet at once, or some packets later where what it needs
  *         is not near and is fetched meanwhile (lookahead.h)
- *     2   reads | pipeline, judges
+ *     2   reads, pipeline | pipeline, judges
  *     3   reads | pipeline | judges
  *     N   reads | N - 2 pipelines | judges
  *
@@ -26,8 +28,11 @@
  *
  * Nobody waits in a circle: workers wait only for the judge (queue full) and for batches, the
  * judge only for workers that have a batch before the one in question, the reader only for
- * workers. Threads are woken when it is worth while, not for each batch: whoever has to wait
- * for another wakes it first.
+ * workers. The reader's own worker has told all of a batch's frames before that is handed out, and
+ * before the reader waits for a place; where its queue is full, the reader hands out the batch that
+ * is begun, and waits for nobody but the one thread, which hears what is in the queue whether it
+ * waits for it, works or has nothing to do. Threads are woken when it is worth while, not for each
+ * batch: whoever has to wait for another wakes it first.
  */
 #ifndef SENSOR_CREW_H
 #define SENSOR_CREW_H

@@ -56,9 +56,9 @@
  * that slept is up, some 400 us, and with the windows they hold they take little memory, also
  * where few packets of a window are followed. A
  * merge of many files may have packets of one batch in as many windows; copies are what
- * reassembled datagrams take.
+ * reassembled datagrams take. Where misuse is looked for, small captures have several, too.
  */
-#define LIMIT_BATCH_PACKETS 256
+#define LIMIT_BATCH_PACKETS (FINDS_MISUSE ? 16U : 256U)
 #define LIMIT_BATCHES       8
 #define LIMIT_BATCH_WINDOWS 64
 #define LIMIT_BATCH_BYTES   (1024U << 10) /* of the windows */
@@ -69,7 +69,7 @@
  * From a worker to the judge, without evidence: what it tells while others catch up. It
  * is this large at least; twice the largest observation has to fit.
  */
-#define LIMIT_OBSERVATIONS (256U << 10)
+#define LIMIT_OBSERVATIONS (FINDS_MISUSE ? 128U << 10 : 256U << 10)
 
 /* All buffers of one worker: a million connections and their dialogues. */
 #define LIMIT_WORKER_MEMORY (1ULL << 30)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets that wait a moment in front of the worker that the same thread does, until what they
+ * Packets that wait a moment in front of the worker that the reader does itself, until what they
  * need is near: where their connection stands, it, its session and the payload are fetched one
  * after the other, a few packets ahead. Without it each of them is a wait for memory.
  *

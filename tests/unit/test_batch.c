@@ -4,6 +4,22 @@
 
 #include <criterion/criterion.h>
 
+static const struct batch *take(struct batch_ring *ring, unsigned worker)
+{
+	const struct batch *batch;
+	batch_wait_begin(ring, worker);
+	while ((batch = batch_next(ring, worker)) == NULL)
+		batch_wait(ring, worker);
+	batch_wait_end(ring, worker);
+	return batch;
+}
+
+static void seal(struct batch_ring *ring, uint64_t end)
+{
+	ring->end = end;
+	batch_seal(ring);
+}
+
 /* A packet whose TCP header and payload stand at the end of a frame. */
 static struct followed_packet packet_in(const uint8_t *frame, size_t len, uint64_t ordinal)
 {
@@ -39,12 +55,12 @@ Test(batch, without_a_window_a_frame_is_copied)
 	*batch_place(batch, 1) = packet_in(frame, sizeof frame, 5);
 	cr_assert(batch_add_packet(batch, 1, NULL));
 	memset(frame, 0, sizeof frame);
-	batch_seal(&ring, 6);
-	const struct batch *taken = batch_take(&ring, 1);
+	seal(&ring, 6);
+	const struct batch *taken = take(&ring, 1);
 	check_packet(taken, 1, 0, kept, sizeof kept);
 	const struct tcp_segment *segment = &taken->lanes[1].slots[0].packet.segment;
 	cr_assert_eq(segment->checked.ptr, taken->lanes[1].slots[0].packet.frame.ptr + 34);
-	cr_assert_eq(batch_take(&ring, 0)->lanes[0].count, 0);
+	cr_assert_eq(take(&ring, 0)->lanes[0].count, 0);
 	batch_ring_free(&ring);
 }
 
@@ -90,10 +106,10 @@ Test(batch, windows_are_held_until_all_have_passed)
 	}
 	cr_assert_not(capture_window_unshared(window));
 	batch_add_clock(batch, 2, 1234, 20);
-	batch_seal(&ring, 21);
-	cr_assert_eq(batch_take(&ring, 0)->end, 21);
-	check_packet(batch_take(&ring, 1), 1, 6, window->bytes + 1900, 100);
-	const struct batch_lane *last = &batch_take(&ring, 2)->lanes[2];
+	seal(&ring, 21);
+	cr_assert_eq(take(&ring, 0)->end, 21);
+	check_packet(take(&ring, 1), 1, 6, window->bytes + 1900, 100);
+	const struct batch_lane *last = &take(&ring, 2)->lanes[2];
 	cr_assert_eq(last->count, 7);
 	cr_assert_eq(last->kinds[6], BATCH_CLOCK);
 	cr_assert_eq(last->slots[6].packet.clock_ns, 1234);
@@ -121,7 +137,7 @@ Test(batch, is_full_at_each_of_its_caps)
 		batch_add_clock(batch, 1, i, i);
 	}
 	cr_assert(batch->full, "of packets");
-	batch_seal(&ring, LIMIT_BATCH_PACKETS);
+	seal(&ring, LIMIT_BATCH_PACKETS);
 	batch = batch_open(&ring);
 	for (unsigned i = 0; i < 4; i++) {
 		cr_assert_not(batch->full);
@@ -129,6 +145,47 @@ Test(batch, is_full_at_each_of_its_caps)
 		cr_assert(batch_add_packet(batch, 0, NULL));
 	}
 	cr_assert(batch->full, "of copies");
+	batch_ring_free(&ring);
+}
+
+Test(batch, what_is_not_full_is_handed_out_in_a_hurry)
+{
+	struct batch_ring ring;
+	cr_assert(batch_ring_init(&ring, 1));
+	cr_expect_null(batch_next(&ring, 0));
+	batch_add_clock(batch_open(&ring), 0, 1234, 7);
+	cr_expect_eq(batch_open(&ring), ring.open, "the same one, until it is handed out");
+	ring.end = 8;
+	cr_expect_null(batch_next(&ring, 0));
+	cr_expect_eq(batch_dealt(&ring), 0);
+	batch_hurry(&ring);
+	const struct batch *batch = batch_next(&ring, 0);
+	cr_assert_not_null(batch);
+	cr_expect_eq(batch->end, 8);
+	cr_expect_eq(batch->lanes[0].count, 1);
+	cr_expect_eq(batch_dealt(&ring), 8);
+	batch_pass(&ring, 0);
+	ring.end = 9;
+	batch_hurry(&ring);
+	cr_expect_null(batch_next(&ring, 0), "there was nothing");
+	cr_expect_eq(batch_dealt(&ring), 9);
+	batch_ring_free(&ring);
+}
+
+Test(batch, has_a_place_until_all_are_handed_out)
+{
+	struct batch_ring ring;
+	cr_assert(batch_ring_init(&ring, 1));
+	for (unsigned i = 0; i < LIMIT_BATCHES; i++) {
+		cr_expect_not(batch_has_no_place(&ring));
+		(void)batch_open(&ring);
+		cr_expect_not(batch_has_no_place(&ring), "one is open");
+		seal(&ring, i + 1);
+	}
+	cr_expect(batch_has_no_place(&ring));
+	while (batch_next(&ring, 0) != NULL)
+		batch_pass(&ring, 0);
+	cr_expect_not_null(batch_open(&ring));
 	batch_ring_free(&ring);
 }
 
@@ -145,7 +202,7 @@ static void *read_lane(void *argument)
 	struct reading *reading = argument;
 	bool last = false;
 	while (!last) {
-		const struct batch *batch = batch_take(reading->ring, 0);
+		const struct batch *batch = take(reading->ring, 0);
 		last = batch->last;
 		for (uint32_t i = 0; i < batch->lanes[0].count; i++)
 			if (batch->lanes[0].slots[i].packet.ordinal == reading->next)
@@ -170,7 +227,7 @@ Test(batch, all_come_once_and_in_order)
 		for (unsigned i = 0; i < 3; i++, ordinal++)
 			batch_add_clock(batch, 0, 1, ordinal);
 		batch->last = b + 1 == MANY_BATCHES;
-		batch_seal(&ring, ordinal);
+		seal(&ring, ordinal);
 	}
 	cr_assert_eq(pthread_join(thread, NULL), 0);
 	cr_assert_eq(reading.next, ordinal);
