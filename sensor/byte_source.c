@@ -132,6 +132,11 @@ bool byte_source_mappable(const struct byte_source *source, size_t window_bytes)
 	       source->magic_taken == source->magic_len;
 }
 
+bool byte_source_maps_always(const struct byte_source *source)
+{
+	return source->limits.map_always;
+}
+
 static void close_parked(struct byte_source *source)
 {
 	if (!source->parked || source->fd < 0)

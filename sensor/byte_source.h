@@ -48,6 +48,7 @@ struct byte_source_limits {
 	/* Windows of so many bytes or more are mapped, where that can be; 0: none. Asks for
 	   file_mapping_guard(). */
 	size_t map_from;
+	bool map_always; /* also where a copy is faster (window_ways.h) */
 };
 
 struct byte_source;
@@ -76,6 +77,9 @@ enum source_result byte_source_skip(struct byte_source *source, uint64_t len, ui
  * read.
  */
 bool byte_source_mappable(const struct byte_source *source, size_t window_bytes);
+
+/* What byte_source_limits says of it. */
+bool byte_source_maps_always(const struct byte_source *source);
 
 /*
  * Maps the last held bytes that were read, and what comes behind them: len (> held) bytes

@@ -5,6 +5,7 @@
 #include "sensor/memory_fetch.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* A window that is mapped is so many times as long as one that is read: no copy fills a cache. */
 #define MAPPED_TIMES 2U
@@ -143,13 +144,8 @@ static enum capture_status map_next(struct capture_file *file, size_t need, size
 }
 
 /* Reads until need bytes are there, or the source ends. */
-static enum capture_status refill(struct capture_file *file, size_t need, size_t window_bytes)
+static enum capture_status read_next(struct capture_file *file, size_t need, size_t window_bytes)
 {
-	if (!file->unmappable && byte_source_mappable(file->source, window_bytes)) {
-		enum capture_status status = map_next(file, need, window_bytes);
-		if (status != CAPTURE_PACKET || !file->unmappable)
-			return status;
-	}
 	/* Bytes behind those that others hold may be added to a window at any time. */
 	if (!file->window || file->window->capacity - file->start < need) {
 		enum capture_status status = make_room(file, need, window_bytes);
@@ -170,6 +166,42 @@ static enum capture_status refill(struct capture_file *file, size_t need, size_t
 		file->end += got;
 	}
 	return CAPTURE_PACKET;
+}
+
+/* CPU time of the thread, ns; 0 where the system has none. */
+static uint64_t spent_ns(void)
+{
+	struct timespec spent = {.tv_sec = 0};
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * 1000000000U + (uint64_t)spent.tv_nsec;
+}
+
+/* The next bytes of what can be mapped, one way or the other. */
+static enum capture_status map_or_read(struct capture_file *file, size_t need, size_t window_bytes)
+{
+	struct window_ways *ways = capture_window_pool_ways(file->pool);
+	const bool always = byte_source_maps_always(file->source);
+	const bool on_trial = !always && window_ways_on_trial(ways);
+	const enum window_way way = always ? WINDOW_MAPPED : window_ways_next(ways);
+	const uint64_t began_ns = on_trial ? spent_ns() : 0;
+	const uint64_t before = byte_source_consumed(file->source);
+	enum capture_status status = CAPTURE_PACKET;
+
+	if (way == WINDOW_MAPPED)
+		status = map_next(file, need, window_bytes);
+	if (way == WINDOW_COPIED || (status == CAPTURE_PACKET && file->unmappable))
+		status = read_next(file, need, window_bytes);
+	const uint64_t bytes = byte_source_consumed(file->source) - before;
+	if (bytes > 0 && !always && !file->unmappable)
+		window_ways_came(ways, way, on_trial ? spent_ns() - began_ns : 0, bytes);
+	return status;
+}
+
+static enum capture_status refill(struct capture_file *file, size_t need, size_t window_bytes)
+{
+	if (!file->unmappable && byte_source_mappable(file->source, window_bytes))
+		return map_or_read(file, need, window_bytes);
+	return read_next(file, need, window_bytes);
 }
 
 /* Leaves behind what does not lie in the window. */

@@ -17,7 +17,13 @@ struct capture_window_pool {
 	struct capture_window *idle;
 	size_t bytes, peak_bytes;
 	bool closed;
+	struct window_ways ways; /* the reader's */
 };
+
+struct window_ways *capture_window_pool_ways(struct capture_window_pool *pool)
+{
+	return &pool->ways;
+}
 
 struct capture_window_pool *capture_window_pool_new(uint32_t max_in_flight)
 {

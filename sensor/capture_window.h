@@ -15,6 +15,7 @@
 #define SENSOR_CAPTURE_WINDOW_H
 
 #include "sensor/file_mapping.h"
+#include "sensor/window_ways.h"
 
 #include <stdatomic.h>
 
@@ -59,6 +60,9 @@ static inline bool capture_window_whole(const struct capture_window *window)
 {
 	return !window->mapped || file_mapping_whole(&window->mapping);
 }
+
+/* How windows come, of all files that have theirs from the pool. */
+struct window_ways *capture_window_pool_ways(struct capture_window_pool *pool);
 
 /* The file is done with the window: its reference is dropped. */
 void capture_window_detach(struct capture_window *window);

@@ -192,7 +192,10 @@
 #define LIMIT_EVIDENCE_PACKETS 64
 #define LIMIT_EVIDENCE_HEADERS 1024
 #define LIMIT_EVIDENCE_PAYLOAD 4096
-/* Of all workers together: some thousand packets, so that a session's are there when it ends. */
+/*
+ * Of all workers together, but of two each: some thousand packets, so that a session's are there
+ * when it ends.
+ */
 #define LIMIT_EVIDENCE_RING (8 * 1024 * 1024)
 /* What one alert's packets may take with their headers. */
 #define LIMIT_EVIDENCE_BYTES (64 * 1024)

@@ -62,9 +62,11 @@ if [ "$mode" = instructions ]; then
 		for size in one two; do
 			case $what in
 			bare_loop) counted=$(instructions_of "$bare" "$scratch/$size.pcap") ;;
+			# From standard input, which is never mapped: of a file some windows are,
+			# by what that takes at the moment.
 			stripwatch) counted=$(instructions_of "$stripwatch" replay --quiet \
 				--sensor bench --alerts "$scratch/alerts" \
-				--sessions "$scratch/sessions" "$scratch/$size.pcap") ;;
+				--sessions "$scratch/sessions" - <"$scratch/$size.pcap") ;;
 			esac
 			eval "$size=$counted"
 		done

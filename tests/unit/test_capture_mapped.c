@@ -47,7 +47,10 @@ static struct capture_set *open_set(const char *const *paths, size_t count, size
 	    .max_open_files = 8,
 	    .max_files = 100,
 	    .max_depth = 4,
-	    .source = {.input_bytes = 4096, .zstd_max_window_log = 27, .map_from = map_from},
+	    .source = {.input_bytes = 4096,
+		       .zstd_max_window_log = 27,
+		       .map_from = map_from,
+		       .map_always = true},
 	};
 	struct capture_set *set = capture_set_open(paths, count, &limits);
 	cr_assert_not_null(set);
