@@ -16,7 +16,6 @@ struct crew {
 	struct flow_hash parts;  /* a part is one worker's */
 	struct worker *own;      /* the last one, which the reader does itself; NULL: none */
 	struct lookahead *ahead; /* in front of that */
-	uint32_t near_flows;     /* of it: connections up to which no packet waits for others */
 	int64_t beat;
 	bool clock_started;
 	unsigned latest_worker; /* whose the packet before was */
@@ -142,6 +141,13 @@ static bool make_workers(struct crew *crew, const struct crew_config *config, bo
 	return true;
 }
 
+static bool make_lookahead(struct crew *crew, uint32_t near_flows)
+{
+	if (crew->own != NULL)
+		crew->ahead = lookahead_create(crew->own, near_flows);
+	return crew->own == NULL || crew->ahead != NULL;
+}
+
 static bool start_threads(struct crew *crew, bool judging)
 {
 	crew->has_wakes = wake_init(&crew->judge_wake) && wake_init(&crew->rest_wake);
@@ -162,15 +168,6 @@ static bool start_threads(struct crew *crew, bool judging)
 	return crew->judging;
 }
 
-static bool make_lookahead(struct crew *crew)
-{
-	crew->ahead = aligned_alloc(MEMORY_LINE, sizeof *crew->ahead);
-	if (crew->ahead == NULL)
-		return false;
-	*crew->ahead = (struct lookahead){.window = NULL};
-	return true;
-}
-
 struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 {
 	struct crew *crew = calloc(1, sizeof *crew);
@@ -180,12 +177,11 @@ struct crew *crew_create(const struct crew_config *config, struct judge *judge)
 	const bool judging = config->workers > 2;
 	crew->size = judging ? config->workers - 2 : config->workers;
 	crew->threads = judging ? crew->size : crew->size - 1;
-	crew->near_flows = config->near_flows;
 	crew->judge = judge;
 	flow_parts_init(&crew->parts);
 	crew->intake = intake_create(&config->intake);
 	if (crew->intake != NULL && make_workers(crew, config, judging) &&
-	    (crew->own == NULL || make_lookahead(crew)) &&
+	    make_lookahead(crew, config->near_flows) &&
 	    (crew->threads == 0 || start_threads(crew, judging)))
 		return crew;
 	crew_destroy(crew);
@@ -200,7 +196,7 @@ static void settle_own(struct crew *crew)
 {
 	if (crew->own == NULL)
 		return;
-	lookahead_drain(crew->ahead, crew->own);
+	lookahead_drain(crew->ahead);
 	if (crew->threads > 0)
 		worker_reached(crew->own, crew->batches.end);
 }
@@ -253,9 +249,7 @@ void crew_destroy(struct crew *crew)
 	for (unsigned i = 0; crew->workers != NULL && i < crew->size; i++)
 		worker_free(&crew->workers[i]);
 	free(crew->workers);
-	if (crew->ahead != NULL)
-		lookahead_drop(crew->ahead);
-	free(crew->ahead);
+	lookahead_destroy(crew->ahead);
 	if (crew->has_batches)
 		batch_ring_free(&crew->batches);
 	if (crew->has_wakes) {
@@ -281,66 +275,18 @@ static unsigned worker_of(const struct crew *crew, const struct flow_key *key)
 	return part * crew->size / FLOW_PARTS;
 }
 
-/* ---- the reader's own worker ---- */
-
-/* The clock is at a frame of which no packet is its: what waits before it has an older one. */
-static void own_clock(struct crew *crew, uint64_t ordinal)
-{
-	const int64_t clock_ns = intake_clock(crew->intake);
-
-	if (!lookahead_empty(crew->ahead)) {
-		const int64_t last_ns = lookahead_last(crew->ahead)->clock_ns;
-		if (pipeline_beat(clock_ns) == pipeline_beat(last_ns))
-			return;
-		lookahead_drain(crew->ahead, crew->own);
-	}
-	worker_clock(crew->own, clock_ns, ordinal);
-}
-
-/*
- * Whether a frame's packet waits until memory is near: a file's pages that nobody has read yet are
- * not, nor are so many connections. What lies in no window does not last so long.
- */
-static bool may_wait(const struct crew *crew, const struct capture_packet *captured)
-{
-	return captured->window != NULL &&
-	       (captured->window->mapped ||
-		pipeline_connections(crew->own->pipeline) > crew->near_flows);
-}
-
-/* The packet that was written to the next place of what is ahead. */
-static void own_packet(struct crew *crew, const struct capture_packet *captured)
-{
-	struct lookahead *ahead = crew->ahead;
-	const struct followed_packet *packet = lookahead_place(ahead);
-
-	if (!may_wait(crew, captured)) {
-		lookahead_drain(ahead, crew->own);
-		worker_packet(crew->own, packet);
-		return;
-	}
-	if (captured->window != ahead->window) {
-		lookahead_drain(ahead, crew->own);
-		lookahead_hold(ahead, captured->window);
-	}
-	const bool lasts = followed_packet_in_frame(packet);
-	lookahead_add(ahead, crew->own);
-	if (!lasts)
-		lookahead_drain(ahead, crew->own);
-}
-
 /* A frame on its whole way. */
 static void frame_alone(struct crew *crew, const struct capture_packet *captured)
 {
 	if (intake_packet(crew->intake, captured, lookahead_place(crew->ahead)))
-		own_packet(crew, captured);
+		lookahead_packet(crew->ahead, captured);
 	else
-		own_clock(crew, captured->ordinal);
+		lookahead_clock(crew->ahead, intake_clock(crew->intake), captured->ordinal);
 	/* Answers are heard in their place: behind the packets that wait. */
 	const struct dns_answers *dns = intake_dns(crew->intake);
 	if (dns == NULL)
 		return;
-	lookahead_drain(crew->ahead, crew->own);
+	lookahead_drain(crew->ahead);
 	worker_dns(crew->own, dns, captured->time_ns, captured->ordinal);
 }
 
@@ -398,9 +344,9 @@ static void frame_deal(struct crew *crew, const struct capture_packet *captured)
 	crew->batches.end = captured->ordinal + 1;
 	if (crew->own != NULL) {
 		if (&crew->workers[owner] == crew->own)
-			own_packet(crew, captured);
+			lookahead_packet(crew->ahead, captured);
 		else if (beats)
-			own_clock(crew, captured->ordinal);
+			lookahead_clock(crew->ahead, intake_clock(crew->intake), captured->ordinal);
 	}
 	if (crew->batches.open != NULL && crew->batches.open->full)
 		seal(crew);
@@ -418,7 +364,7 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 {
 	intake_time(crew->intake, time_ns);
 	if (crew->threads == 0) {
-		own_clock(crew, ordinal);
+		lookahead_clock(crew->ahead, intake_clock(crew->intake), ordinal);
 		return;
 	}
 	const bool beats = begins_beat(crew);
@@ -426,7 +372,7 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 		deal_clock(crew, crew->size, ordinal);
 	crew->batches.end = ordinal + 1;
 	if (beats && crew->own != NULL)
-		own_clock(crew, ordinal);
+		lookahead_clock(crew->ahead, intake_clock(crew->intake), ordinal);
 	if (crew->batches.open != NULL && crew->batches.open->full)
 		seal(crew);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets that wait a moment in front of the worker that the reader does itself, until what they
- * need is near: where their connection stands, it, its session and the payload are fetched one
+ * The worker that the reader does itself, and packets that wait a moment in front of it, until what
+ * they need is near: where their connection stands, it, its session and the payload are fetched one
  * after the other, a few packets ahead. Without it each of them is a wait for memory.
  *
- * All of one queue lie in the same window, which it holds.
+ * All that wait lie in the same window, which is held meanwhile.
  */
 #ifndef SENSOR_LOOKAHEAD_H
 #define SENSOR_LOOKAHEAD_H
@@ -19,18 +19,15 @@ struct lookahead {
 	_Alignas(MEMORY_LINE) struct followed_packet slots[LOOKAHEAD_SLOTS];
 	uint32_t begin, end; /* of those that wait; they count on and wrap around */
 	struct capture_window *window;
+	struct worker *worker; /* borrowed */
+	uint32_t near_flows;   /* connections up to which no packet waits for others */
 };
 
-static inline bool lookahead_empty(const struct lookahead *ahead)
-{
-	return ahead->begin == ahead->end;
-}
+/* NULL when out of memory. The worker has no thread. */
+struct lookahead *lookahead_create(struct worker *worker, uint32_t near_flows);
 
-/* The packet that was added last, of those that wait. */
-static inline const struct followed_packet *lookahead_last(const struct lookahead *ahead)
-{
-	return &ahead->slots[(ahead->end - 1) % LOOKAHEAD_SLOTS];
-}
+/* Nobody works on what waits. NULL is allowed. */
+void lookahead_destroy(struct lookahead *ahead);
 
 /* Where the next packet is to be written; nothing is added yet. */
 static inline struct followed_packet *lookahead_place(struct lookahead *ahead)
@@ -38,19 +35,13 @@ static inline struct followed_packet *lookahead_place(struct lookahead *ahead)
 	return &ahead->slots[ahead->end % LOOKAHEAD_SLOTS];
 }
 
-/*
- * From now on packets lie in this window. Those that wait have to be from it, too, or done
- * (lookahead_drain()).
- */
-void lookahead_hold(struct lookahead *ahead, struct capture_window *window);
+/* The packet that was written there goes to work, or waits and another one goes. */
+void lookahead_packet(struct lookahead *ahead, const struct capture_packet *captured);
 
-/* Adds the packet that was written there; the one that has waited long enough goes to work. */
-void lookahead_add(struct lookahead *ahead, struct worker *worker);
+/* The common clock, at a frame of which no packet is this worker's. */
+void lookahead_clock(struct lookahead *ahead, int64_t clock_ns, uint64_t ordinal);
 
-/* All of them go to work, and the window is let go. */
-void lookahead_drain(struct lookahead *ahead, struct worker *worker);
-
-/* Nobody works on what waits: the window is let go. */
-void lookahead_drop(struct lookahead *ahead);
+/* All that wait go to work, and their window is let go. */
+void lookahead_drain(struct lookahead *ahead);
 
 #endif
