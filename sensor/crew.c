@@ -214,6 +214,12 @@ static void seal(struct crew *crew)
 	batch_seal(&crew->batches);
 }
 
+static void seal_if_full(struct crew *crew)
+{
+	if (crew->batches.open != NULL && crew->batches.open->full)
+		seal(crew);
+}
+
 /* The last batch; the workers' threads end behind it. */
 static void dismiss(struct crew *crew, bool finish)
 {
@@ -348,8 +354,7 @@ static void frame_deal(struct crew *crew, const struct capture_packet *captured)
 		else if (beats)
 			lookahead_clock(crew->ahead, intake_clock(crew->intake), captured->ordinal);
 	}
-	if (crew->batches.open != NULL && crew->batches.open->full)
-		seal(crew);
+	seal_if_full(crew);
 }
 
 void crew_frame(struct crew *crew, const struct capture_packet *captured)
@@ -373,8 +378,7 @@ void crew_clock(struct crew *crew, int64_t time_ns, uint64_t ordinal)
 	crew->batches.end = ordinal + 1;
 	if (beats && crew->own != NULL)
 		lookahead_clock(crew->ahead, intake_clock(crew->intake), ordinal);
-	if (crew->batches.open != NULL && crew->batches.open->full)
-		seal(crew);
+	seal_if_full(crew);
 }
 
 bool crew_relieve(struct crew *crew)
@@ -412,7 +416,8 @@ void crew_rest(struct crew *crew)
 	if (crew->threads == 0)
 		return;
 	/* Even an empty batch: at its end what the reader's own worker told is heard. */
-	(void)open_batch(crew);
+	if (crew->own != NULL)
+		(void)open_batch(crew);
 	seal(crew);
 	await_rest(crew);
 }
