@@ -9,15 +9,13 @@
 
 #include "sensor/capture_set.h"
 #include "tests/support/capture_writer.h"
+#include "tests/support/scratch_file.h"
 
-static char path[64];
+static char path[SCRATCH_PATH_MAX];
 
 static void setup(void)
 {
-	(void)snprintf(path, sizeof(path), "/tmp/capture_mapped.XXXXXX");
-	int fd = mkstemp(path);
-	cr_assert_geq(fd, 0);
-	(void)close(fd);
+	cr_assert(scratch_file_make(path, "capture_mapped"));
 	cr_assert(file_mapping_guard());
 }
 
@@ -27,14 +25,6 @@ static void teardown(void)
 }
 
 TestSuite(capture_mapped, .init = setup, .fini = teardown, .timeout = 30);
-
-static void store(const void *bytes, size_t len)
-{
-	FILE *file = fopen(path, "wb");
-	cr_assert_not_null(file);
-	cr_assert_eq(fwrite(bytes, 1, len, file), len);
-	cr_assert_eq(fclose(file), 0);
-}
 
 #define WINDOW 16384U
 
@@ -90,7 +80,7 @@ Test(capture_mapped, nothing_is_mapped_beside_a_pipe)
 	char fifo[80];
 	uint32_t count = 0;
 	write_capture(&bytes, false);
-	store(bytes.ptr, bytes.len);
+	cr_assert(scratch_file_store(path, bytes.ptr, bytes.len));
 	(void)snprintf(fifo, sizeof(fifo), "%s.fifo", path);
 	cr_assert_eq(mkfifo(fifo, 0600), 0);
 	pid_t child = fork();
@@ -147,15 +137,15 @@ Test(capture_mapped, a_capture_is_the_same_read_or_mapped)
 		for (unsigned pcapng = 0; pcapng < 2; pcapng++) {
 			struct capture_bytes bytes = {.big_endian = big_endian != 0};
 			write_capture(&bytes, pcapng != 0);
-			store(bytes.ptr, bytes.len);
+			cr_assert(scratch_file_store(path, bytes.ptr, bytes.len));
 			cr_expect_eq(check_same(), 1500);
 			/* Cut in a frame, in a header, behind a packet; garbage behind it. */
-			store(bytes.ptr, bytes.len - 500);
+			cr_assert(scratch_file_store(path, bytes.ptr, bytes.len - 500));
 			cr_expect_eq(check_same(), 1499);
-			store(bytes.ptr, bytes.len / 2);
+			cr_assert(scratch_file_store(path, bytes.ptr, bytes.len / 2));
 			cr_expect_gt(check_same(), 600);
 			memset(bytes.ptr + bytes.len / 2, 0xff, bytes.len / 2);
-			store(bytes.ptr, bytes.len);
+			cr_assert(scratch_file_store(path, bytes.ptr, bytes.len));
 			cr_expect_gt(check_same(), 600);
 			capture_bytes_free(&bytes);
 		}
@@ -178,7 +168,7 @@ Test(capture_mapped, a_capture_that_shrinks_or_grows_while_it_is_read)
 	enum capture_status status;
 	write_capture(&bytes, false);
 	for (uint32_t before = 1; before < 1000; before += 333) {
-		store(bytes.ptr, bytes.len);
+		cr_assert(scratch_file_store(path, bytes.ptr, bytes.len));
 		struct capture_set *set = open_one(WINDOW);
 		for (uint32_t i = 0; i < before; i++)
 			cr_assert_eq(capture_set_next(set, &packet), CAPTURE_PACKET);
@@ -190,7 +180,7 @@ Test(capture_mapped, a_capture_that_shrinks_or_grows_while_it_is_read)
 		capture_set_close(set);
 	}
 	/* What is written behind what there was is read as well. */
-	store(bytes.ptr, bytes.len / 2);
+	cr_assert(scratch_file_store(path, bytes.ptr, bytes.len / 2));
 	struct capture_set *set = open_one(WINDOW);
 	cr_assert_eq(capture_set_next(set, &packet), CAPTURE_PACKET);
 	FILE *file = fopen(path, "ab");

@@ -10,16 +10,14 @@
 #include <unistd.h>
 
 #include "sensor/file_mapping.h"
+#include "tests/support/scratch_file.h"
 
-static char path[64];
+static char path[SCRATCH_PATH_MAX];
 static size_t page;
 
 static void setup(void)
 {
-	(void)snprintf(path, sizeof(path), "/tmp/file_mapping.XXXXXX");
-	int fd = mkstemp(path);
-	cr_assert_geq(fd, 0);
-	(void)close(fd);
+	cr_assert(scratch_file_make(path, "file_mapping"));
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	cr_assert(file_mapping_guard());
 }
@@ -31,14 +29,6 @@ static void teardown(void)
 
 TestSuite(file_mapping, .init = setup, .fini = teardown, .timeout = 30);
 
-static void store(const void *bytes, size_t len)
-{
-	FILE *file = fopen(path, "wb");
-	cr_assert_not_null(file);
-	cr_assert_eq(fwrite(bytes, 1, len, file), len);
-	cr_assert_eq(fclose(file), 0);
-}
-
 /* So many pages of bytes that say where they stand; opened. */
 static int store_pages(size_t count)
 {
@@ -46,7 +36,7 @@ static int store_pages(size_t count)
 	cr_assert_not_null(bytes);
 	for (size_t i = 0; i < count * page; i++)
 		bytes[i] = (uint8_t)(i % 251 + 1);
-	store(bytes, count * page);
+	cr_assert(scratch_file_store(path, bytes, count * page));
 	free(bytes);
 	int fd = open(path, O_RDONLY);
 	cr_assert_geq(fd, 0);
